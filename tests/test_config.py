@@ -1,0 +1,115 @@
+"""params.yaml: what it says, and one clear line for each way to get it wrong."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from mnist_mlp import UserError, config
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "params.yaml").read_text(encoding="utf-8")
+PARAMS = config.load(ROOT / "params.yaml")
+
+
+def test_the_variants_are_the_published_ones_and_a_candidate():
+    with (ROOT / "reports/published.csv").open(encoding="utf-8") as file:
+        published = [(row["study"], row["variant"]) for row in csv.DictReader(file)]
+    assert len(published) == 41
+    assert [(v.study, v.name) for v in PARAMS.variants] == [*published, ("candidate", "candidate")]
+
+
+def test_protocols_are_those_of_the_notebooks():
+    one, two = PARAMS.architectures.protocol, PARAMS.techniques.protocol
+    assert (one.scaling, one.validation, one.batch_size, one.epochs) == ("pixels", "test", 128, 50)
+    assert (two.scaling, two.validation, two.batch_size, two.epochs) == ("unit_columns", "held_out", 32, 12)
+    assert (one.train_metrics, two.train_metrics) == ("last_epoch", "finished_model")
+    assert one.seeds == two.seeds == PARAMS.candidate.seeds == (0, 1)
+
+
+def test_the_candidate_is_model8_for_twelve_epochs():
+    model8 = PARAMS.variant("architectures", "model8")
+    same = ("layers", "activation", "optimizer", "scaling", "batch_size")
+    assert all(getattr(PARAMS.candidate, name) == getattr(model8, name) for name in same)
+    assert (PARAMS.candidate.epochs, PARAMS.candidate.validation) == (12, "held_out")
+
+
+def test_parameters_are_spelled_as_in_params_yaml():
+    layers = PARAMS.variant("techniques", "batchnorm-l2-tanh").parameters()["layers"]
+    assert layers == [{"activity_l2": 0.01}, "batch_norm", "flatten", {"dense": 128}, {"dense": 128}]
+
+
+FAULTS = [
+    # (written in params.yaml, instead, the line that must come)
+    ("epochs: 12\nscal", "epochs: 0\nscal", "epochs: found 0; allowed: at least 1"),
+    ("epochs: 12\nscal", "epochs: -3\nscal", "epochs: found -3; allowed: at least 1"),
+    ("epochs: 12\nscal", "epochs: many\nscal", "epochs: found 'many'; allowed: a whole number"),
+    ("epochs: 12\nscal", "epochs: true\nscal", "epochs: found True; allowed: a whole number"),
+    ("epochs: 12\nscal", "epochs: 1.5\nscal", "epochs: found 1.5; allowed: a whole number"),
+    ("epochs: 12\nscal", "epochs: 9999999\nscal", "epochs: found 9999999; allowed: at most 100000"),
+    ("batch_size: 128\nep", "batch_size: 0\nep", "batch_size: found 0; allowed: at least 1"),
+    ("activation: relu ", "activation: rulu ", "activation: found 'rulu'; allowed: celu, elu, "),
+    ("activation: relu ", "activation:  ", "activation: found nothing; allowed: celu, elu, "),
+    ("optimizer: adam ", "optimizer: adma ", "optimizer: found 'adma'; allowed: adadelta, "),
+    ("learning_rate: default", "learning_rate: .nan", "learning_rate: found .nan; allowed: `default`, or a number"),
+    ("learning_rate: default", "learning_rate: -0.1", "learning_rate: found -0.1; allowed: `default`, or a number"),
+    ("learning_rate: default", "learning_rate: .inf", "learning_rate: found .inf; allowed: `default`, or a number"),
+    ("learning_rate: default", "learning_rat: 0.1", "learning_rat: unknown key; allowed there: "),
+    ("seeds: [0, 1]  ", "seeds: [1, 1]  ", "seeds: found [1, 1]; allowed: distinct whole numbers"),
+    ("seeds: [0, 1]  ", "seeds: [0, -1]  ", "seeds[1]: found -1; allowed: at least 0"),
+    ("seeds: [0, 1]  ", "seeds: []  ", "seeds: found []; allowed: at least 1"),
+    ("seeds: [0, 1]  ", "seeds: 3  ", "seeds: found 3; allowed: a list, such as [0, 1]"),
+    ("  - dense: 512  ", "  - dens: 512  ", "layers[0]: found {'dens': 512}; allowed: a layer: {dense: units}, "),
+    ("  - dense: 512  ", "  - dense: -4  ", "layers[0]: found {'dense': -4}; allowed: dense: at least 1"),
+    ("  - dense: 512  ", "  - dense: {unit: 4}  ", "layers[0]: found {'dense': {'unit': 4}}; allowed: dense: `units`"),
+    ("  - dense: 512  ", "  - batchnorm  ", "layers[0]: found 'batchnorm'; allowed: a layer: "),
+    ("  - dropout: 0.25", "  - dropout: 1.0", "layers[1]: found {'dropout': 1.0}; allowed: dropout: below"),
+    ("  - dropout: 0.25", "  - dropout: -1", "layers[1]: found {'dropout': -1}; allowed: dropout: at least"),
+    ("  - dense: 128\n", "  - dense: 128\n  - flatten\n", "allowed: at most one flatten, ahead of every dense layer"),
+    (
+        "layers: [{dense: 512}, {dense: 128}, {dense: 64}]",
+        "layers: []",
+        "architectures.variants.model1.layers: found []",
+    ),
+    ("model1: {activation", "model1: {colour: 1, activation", "architectures.variants.model1.colour: unknown key"),
+    ("    model1:", "    mo.del:", "variant names of a-z, 0-9, _ and -, unlike 'mo.del'"),
+    ("    batch_size: 32\n", "", "techniques.protocol.batch_size: missing; write it"),
+    ("dataset: auto", "dataset: imagenet", "dataset: found 'imagenet'; allowed: auto, mnist-sample, mnist"),
+    ("dataset: auto", "dataset: auto\ndataset: mnist", "not valid YAML: "),
+    (
+        "bytes: 60008",
+        "bytes: x",
+        "datasets.mnist.files.train-labels-idx1-ubyte.bytes: found 'x'; allowed: a whole number",
+    ),
+    ("      - $MNIST_DIR", "      - 3", "datasets.mnist.sources[0]: found 3; allowed: a text"),
+    ("  keras: 3", "  kears: 3", "software.kears: found 'kears'; allowed: tensorflow, keras, numpy"),
+]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "line"), FAULTS, ids=[fault[1].strip() or fault[0].strip() for fault in FAULTS]
+)
+def test_a_fault_is_said_in_a_line_that_names_the_key(before, after, line, tmp_path):
+    assert before in TEXT
+    path = tmp_path / "params.yaml"
+    path.write_text(TEXT.replace(before, after, 1), encoding="utf-8")
+    with pytest.raises(UserError) as error:
+        config.load(path)
+    lines = str(error.value).splitlines()
+    assert any(line in found for found in lines), lines
+    assert all(found.startswith(f"{path}: ") for found in lines)
+
+
+@pytest.mark.parametrize("text", ["", "3", "[1, 2]", "a: [", "\x00", "- a\n- b"])
+def test_what_is_no_mapping_is_refused(text, tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError):
+        config.load(path)
+    with pytest.raises(UserError, match="not found"):
+        config.load(tmp_path / "none.yaml")
+
+
+def test_an_unknown_variant_is_refused():
+    with pytest.raises(UserError, match="no variant 'model10' in 'architectures'"):
+        PARAMS.variant("architectures", "model10")
