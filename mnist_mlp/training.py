@@ -1,0 +1,299 @@
+"""The compiled epoch: a variant's replicates trained side by side, each on one core.
+
+An epoch is one XLA call: a loop over batches gathered from images that stay in memory, the last partial batch, the
+running training metrics and the validation. It is a pure function of its state, so the replicates share one compiled
+program, and the same seed gives the same bytes whatever else runs beside it.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mnist_mlp import UserError
+from mnist_mlp.config import Variant
+from mnist_mlp.metrics import accuracy, cross_entropy
+
+PREPARED = Path("data/prepared")
+CHUNK = 1000  # images scored at once
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """TensorFlow's C++ greets on the standard error before any setting reaches it."""
+    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(null)
+
+
+# A matrix product split over threads adds in another order: each stays on one, so that cores don't change results.
+os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
+os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "KERAS_BACKEND": "tensorflow"}
+with _silence():
+    import keras
+    import tensorflow as tf
+
+    from mnist_mlp import networks
+
+    CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    # One worker would serialize the replicates, and compile other instructions than two or more do.
+    tf.config.threading.set_intra_op_parallelism_threads(max(2, CORES))
+    tf.config.list_logical_devices()
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a variant trains on and is measured by. images: float32 [n, 28, 28], scaled; labels: uint8 [n]."""
+
+    train: tuple[np.ndarray, np.ndarray]
+    validation: tuple[np.ndarray, np.ndarray]
+    all_train: tuple[np.ndarray, np.ndarray]
+    test: tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Replicate:
+    """One seed's training. curve: [epochs, 4], loss, accuracy, val_loss, val_accuracy; probabilities: [n_test, 10]."""
+
+    seed: int
+    model: keras.Model
+    curve: np.ndarray
+    metrics: dict[str, float]
+    probabilities: np.ndarray
+
+
+Progress = Callable[[int, int, np.ndarray], None]
+
+
+def load(variant: Variant, folder: Path = PREPARED) -> Data:
+    """Map the prepared arrays into memory, unread and uncopied, and split them by the variant's protocol.
+
+    Raises UserError where they are missing, or fewer than a batch."""
+    try:
+        (train, train_labels), test = (
+            tuple(np.load(folder / part / f"{split}.npy", mmap_mode="r") for part in (variant.scaling, "labels"))
+            for split in ("train", "test")
+        )
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder}: no prepared images ({error}); run `dvc repro preprocess`") from None
+    kept = len(train) - len(train) // 10 if variant.validation == "held_out" else len(train)
+    if variant.batch_size > kept:
+        raise UserError(
+            f"params.yaml: batch_size of {variant.study}/{variant.name}: found {variant.batch_size}; "
+            f"allowed: at most {kept}, the number of training images"
+        )
+    held_out = (train[kept:], train_labels[kept:]) if variant.validation == "held_out" else test
+    return Data((train[:kept], train_labels[:kept]), held_out, (train, train_labels), test)
+
+
+def train(variant: Variant, data: Data, progress: Progress = lambda seed, epoch, row: None) -> list[Replicate]:
+    """Train every replicate of a variant, as many at once as there are cores.
+
+    progress is called from the replicates' threads with seed, epoch (from 1) and that epoch's row of the curve.
+    Raises UserError where a loss ceases to be finite."""
+    program = _Program(variant, data)
+    stop = threading.Event()
+    with ThreadPoolExecutor(min(len(variant.seeds), max(2, CORES))) as pool:
+        futures = [pool.submit(_replicate, program, seed, progress, stop) for seed in variant.seeds]
+        try:
+            return [future.result() for future in futures]
+        finally:
+            stop.set()
+
+
+def write(variant: Variant, replicates: list[Replicate], folder: Path) -> None:
+    """Write models, history.csv, metrics.json and probabilities.npy to a variant's `folder`: all of them or none."""
+    partial = folder.parent.parent / ".partial" / f"{variant.study}-{variant.name}"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    rows = ["seed,epoch,loss,accuracy,val_loss,val_accuracy"]
+    for replicate in replicates:
+        _save(replicate.model, partial / f"seed-{replicate.seed}.keras")
+        for epoch, row in enumerate(replicate.curve, start=1):
+            rows.append(",".join([str(replicate.seed), str(epoch), *(f"{value:.6f}" for value in row)]))
+    (partial / "history.csv").write_bytes("\n".join([*rows, ""]).encode())
+    metrics = {
+        "parameters": networks.count_parameters(replicates[0].model),
+        "replicates": [
+            {"seed": replicate.seed} | {name: round(value, 6) for name, value in replicate.metrics.items()}
+            for replicate in replicates
+        ],
+    }
+    (partial / "metrics.json").write_bytes((json.dumps(metrics, indent=2) + "\n").encode())
+    np.save(partial / "probabilities.npy", np.stack([replicate.probabilities for replicate in replicates]))
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial.rename(folder)
+
+
+class _Program:
+    """A variant's compiled functions over its data. A state is (trainable, non-trainable, optimizer) tensors."""
+
+    def __init__(self, variant: Variant, data: Data):
+        self.variant, self.data = variant, data
+        self.train_set, self.validation = _tensors(data.train), _tensors(data.validation)
+        self.model = networks.build(variant, variant.seeds[0], fast=True)
+        self.optimizer = _optimizer(variant)
+        self.optimizer.build(self.model.trainable_variables)
+        self.epoch = tf.function(self._epoch, jit_compile=True, autograph=False)
+        self.predict = tf.function(self._predict, jit_compile=True, autograph=False)
+        arguments = (self.initial(self.model), *self.train_set, *self.validation, self.order(0, 1))
+        self.epoch.get_concrete_function(*arguments)
+
+    def initial(self, model: keras.Model) -> tuple:
+        parts = (model.trainable_variables, model.non_trainable_variables, self.optimizer.variables)
+        return tuple([tf.identity(variable.value) for variable in part] for part in parts)
+
+    def order(self, seed: int, epoch: int) -> tf.Tensor:
+        count = len(self.data.train[0])
+        return tf.constant(np.random.default_rng((seed, epoch)).permutation(count).astype(np.int32))
+
+    def _epoch(self, state, images, labels, val_images, val_labels, order):
+        def step(start, size, state, sums):
+            rows = tf.reshape(tf.slice(order, [start], [size]), [size])
+            state, batch_sums = self._step(state, tf.gather(images, rows), tf.gather(labels, rows))
+            return state, sums + batch_sums
+
+        count, size = order.shape[0], self.variant.batch_size
+        state, sums = _loop(count, size, step, state, tf.zeros(3))
+
+        def score(start, size, state, sums):
+            chunk = [tf.slice(part, [start, *[0] * (part.shape.rank - 1)], [size, *part.shape[1:]])
+                     for part in (val_images, val_labels)]  # fmt: skip
+            probabilities, _ = self.model.stateless_call(*state[:2], chunk[0], training=False)
+            return state, sums + size * _loss_and_accuracy(chunk[1], probabilities)
+
+        _, val_sums = _loop(val_images.shape[0], CHUNK, score, state, tf.zeros(2))
+        return state, tf.concat([sums / count, val_sums / val_images.shape[0]], 0)
+
+    def _step(self, state, images, labels):
+        trainable, other, slots = state
+        with tf.GradientTape() as tape:
+            tape.watch(trainable)
+            probabilities, other, penalties = self.model.stateless_call(
+                trainable, other, images, training=True, return_losses=True
+            )
+            figures = _loss_and_accuracy(labels, probabilities)
+            penalty = tf.add_n(penalties) if penalties else tf.constant(0.0)
+            total = figures[0] + penalty
+        trainable, slots = self.optimizer.stateless_apply(slots, tape.gradient(total, trainable), trainable)
+        return (trainable, other, slots), labels.shape[0] * tf.concat([figures, [penalty]], 0)
+
+    def _predict(self, state, images):
+        return self.model.stateless_call(*state[:2], images, training=False)[0]
+
+    def probabilities(self, state, images: np.ndarray) -> np.ndarray:
+        parts = (images[start : start + CHUNK] for start in range(0, len(images), CHUNK))
+        return np.concatenate([self.predict(state, tf.convert_to_tensor(part)).numpy() for part in parts])
+
+
+def _loop(count: int, size: int, body: Callable, state, sums):
+    """body over [0, count) in steps of `size`; a last, smaller one where it doesn't divide."""
+    full = count // size
+
+    def advance(i, state, sums):
+        return (i + 1, *body(i * size, size, state, sums))
+
+    if full:
+        _, state, sums = tf.while_loop(lambda i, *_: i < full, advance, (0, state, sums), maximum_iterations=full)
+    return body(full * size, count % size, state, sums) if count % size else (state, sums)
+
+
+def _loss_and_accuracy(labels: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
+    loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(labels, probabilities))
+    hits = tf.equal(tf.argmax(probabilities, -1, output_type=tf.int32), tf.cast(labels, tf.int32))
+    return tf.stack([loss, tf.reduce_mean(tf.cast(hits, tf.float32))])
+
+
+def _optimizer(variant: Variant) -> keras.optimizers.Optimizer:
+    """Keras's optimizer with pure updates, which its base class has and its adapter for TensorFlow refuses."""
+    own = type(keras.optimizers.get(variant.optimizer))
+    adapter, base = (next(c for c in own.__mro__ if c.__name__ == name) for name in ("TFOptimizer", "BaseOptimizer"))
+    methods = {name: getattr(base, name) for name in vars(adapter) if name in vars(base) and not name.startswith("__")}
+    pure = type("PureOptimizer", (adapter,), methods)  # stands between Keras's optimizer and the adapter
+    settings = {} if variant.learning_rate == "default" else {"learning_rate": variant.learning_rate}
+    return type(own.__name__, (own, pure), {})(**settings)
+
+
+def _replicate(program: _Program, seed: int, progress: Progress, stop: threading.Event) -> Replicate:
+    variant, data = program.variant, program.data
+    model = networks.build(variant, seed, fast=True)
+    state = program.initial(model)
+    curve = np.empty((variant.epochs, 5))
+    for epoch in range(1, variant.epochs + 1):
+        if stop.is_set():
+            raise InterruptedError
+        state, figures = program.epoch(state, *program.train_set, *program.validation, program.order(seed, epoch))
+        curve[epoch - 1] = figures.numpy()
+        if not np.isfinite(curve[epoch - 1]).all():
+            raise UserError(
+                f"{variant.study}/{variant.name}: the loss is no longer finite in epoch {epoch} of seed {seed}; "
+                "try a smaller learning_rate, or another activation"
+            )
+        progress(seed, epoch, curve[epoch - 1, [0, 1, 3, 4]])
+    probabilities = program.probabilities(state, data.test[0])
+    columns = ("train_loss", "train_accuracy", "penalty", "val_loss", "val_accuracy")
+    figures = dict(zip(columns, curve[-1].tolist(), strict=True))
+    if variant.train_metrics == "finished_model":
+        finished = program.probabilities(state, data.all_train[0])
+        figures |= _scored("train", finished, data.all_train[1])
+    figures |= _scored("test", probabilities, data.test[1])
+    names = [f"{split}_{what}" for split in ("train", "val", "test") for what in ("loss", "accuracy")]
+    metrics = {name: figures[name] for name in [*names, "penalty"]}
+    return Replicate(seed, _plain(variant, seed, model, state), curve[:, [0, 1, 3, 4]], metrics, probabilities)
+
+
+def _scored(split: str, probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    return {f"{split}_loss": cross_entropy(probabilities, labels), f"{split}_accuracy": accuracy(probabilities, labels)}
+
+
+def _plain(variant: Variant, seed: int, model: keras.Model, state: tuple) -> keras.Model:
+    variables = (*model.trainable_variables, *model.non_trainable_variables)
+    values = {variable.path: value for variable, value in zip(variables, (*state[0], *state[1]), strict=True)}
+    plain = networks.build(variant, seed)
+    for weight in plain.weights:
+        weight.assign(values[weight.path])
+    return plain
+
+
+def _tensors(pair: tuple[np.ndarray, np.ndarray]) -> tuple[tf.Tensor, tf.Tensor]:
+    return tuple(tf.convert_to_tensor(part) for part in pair)
+
+
+def _save(model: keras.Model, path: Path) -> None:
+    """A .keras file without its date and memory addresses, so that the same model gives the same bytes."""
+    with tempfile.TemporaryDirectory() as scratch:
+        dated = Path(scratch, path.name)
+        model.save(dated)
+        with zipfile.ZipFile(dated) as source, zipfile.ZipFile(path, "w") as target:
+            for name in sorted(source.namelist()):
+                content = source.read(name)
+                if name.endswith(".json"):
+                    content = json.dumps(_undated(json.loads(content), {})).encode()
+                target.writestr(zipfile.ZipInfo(name), content)
+
+
+def _undated(node, seen: dict[int, int]):
+    if isinstance(node, list):
+        return [_undated(part, seen) for part in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        key: seen.setdefault(value, len(seen)) if key == "shared_object_id" else _undated(value, seen)
+        for key, value in node.items()
+        if key != "date_saved"
+    }

@@ -1,0 +1,229 @@
+"""The compiled epoch: Keras's semantics, the same bytes whatever runs beside it, outputs that load."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mnist_mlp import UserError, config
+
+ROOT = Path(__file__).parents[1]
+PARAMS = config.load()
+
+
+def digits(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Digits that can be learned: a bright block whose place tells the class. float32 [n, 28, 28], uint8 [n]."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 10, n).astype(np.uint8)
+    images = rng.uniform(0, 0.5, (n, 28, 28)).astype(np.float32)
+    for image, label in zip(images, labels, strict=True):
+        image[2 * label : 2 * label + 6, 3:25] += 0.4
+    return images, labels
+
+
+def made(variant: config.Variant, n: int = 100, n_test: int = 30):
+    from mnist_mlp import training
+
+    images, labels = digits(n)
+    test = digits(n_test, seed=1)
+    kept = n - n // 10
+    validation = (images[kept:], labels[kept:]) if variant.validation == "held_out" else test
+    first = kept if variant.validation == "held_out" else n
+    return training.Data((images[:first], labels[:first]), validation, (images, labels), test)
+
+
+def shrunk(study: str, name: str, **changes) -> config.Variant:
+    return PARAMS.variant(study, name).model_copy(update={"epochs": 1, "seeds": (0,)} | changes)
+
+
+def wide(**changes) -> config.Variant:
+    """A variant of its own, with every kind of thing that `changes` asks for."""
+    own = {"study": "candidate", "name": "candidate", "scaling": "pixels", "validation": "test", "batch_size": 32,
+           "epochs": 2, "train_metrics": "last_epoch", "seeds": (0, 1), "activation": "relu", "optimizer": "adam",
+           "layers": [{"dense": 16}]}  # fmt: skip
+    return config.Variant(**own | changes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", PARAMS.variants, ids=lambda v: f"{v.study}-{v.name}")
+def test_every_variant_trains_for_a_step(variant):
+    from mnist_mlp import training
+
+    variant = variant.model_copy(update={"epochs": 1, "batch_size": 100, "seeds": (0,)})
+    (replicate,) = training.train(variant, made(variant, n=110))
+    assert np.isfinite(replicate.curve).all()
+    assert replicate.probabilities.shape == (30, 10)
+    np.testing.assert_allclose(replicate.probabilities.sum(axis=1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize(
+    "layers",
+    [["batch_norm", "flatten", {"dense": 16}], [{"dense": 16}, "batch_norm", {"dense": 8}]],
+    ids=["on-images", "on-units"],
+)
+def test_the_compiled_epoch_is_model_fit(optimizer, layers):
+    """Same order, weights and seed, no dropout, batch norm, a last batch of 4: Keras's own loop to float32 rounding."""
+    from mnist_mlp import training
+
+    variant = wide(layers=layers, optimizer=optimizer, epochs=2, seeds=(7,))
+    data = made(variant)
+    (replicate,) = training.train(variant, data)
+
+    model = training.networks.build(variant, 7)
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    history = []
+    for epoch in (1, 2):
+        order = np.random.default_rng((7, epoch)).permutation(len(data.train[0]))
+        images, labels = (part[order] for part in data.train)
+        fitted = model.fit(images, labels, 32, verbose=0, shuffle=False, validation_data=data.validation).history
+        history.append([fitted[name][0] for name in ("loss", "accuracy", "val_loss", "val_accuracy")])
+    np.testing.assert_allclose(replicate.curve, history, rtol=2e-4)
+    ours, theirs = (np.concatenate([w.ravel() for w in m.get_weights()]) for m in (replicate.model, model))
+    apart = np.abs(ours - theirs)
+    assert np.quantile(apart, 0.999) < 5e-5
+    assert apart.max() < 2e-3  # Adam divides by a gradient's size, and so turns rounding around zero into a step
+    np.testing.assert_allclose(replicate.probabilities, model.predict(data.test[0], verbose=0), atol=5e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("activation", config.ACTIVATIONS)
+def test_every_activation_trains(activation):
+    from mnist_mlp import training
+
+    variant = wide(activation=activation, epochs=1, seeds=(0,), optimizer="sgd", learning_rate=1e-4)
+    assert np.isfinite(training.train(variant, made(variant))[0].curve).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", config.OPTIMIZERS)
+def test_every_optimizer_changes_the_weights(optimizer):
+    from mnist_mlp import training
+
+    variant = wide(optimizer=optimizer, epochs=1, seeds=(0,), learning_rate=0.01)
+    (replicate,) = training.train(variant, made(variant))
+    start = training.networks.build(variant, 0).get_layer("dense_1").kernel.numpy()
+    assert not np.array_equal(replicate.model.get_layer("dense_1").kernel.numpy(), start)
+
+
+def test_input_penalties_change_nothing_but_the_penalty_reported():
+    from mnist_mlp import training
+
+    plain = wide(layers=[{"dense": 16}])
+    penalized = wide(layers=[{"activity_l1": 0.01}, {"dense": 16}])
+    data = made(plain)
+    for one, other in zip(training.train(plain, data), training.train(penalized, data), strict=True):
+        assert one.probabilities.tobytes() == other.probabilities.tobytes()
+        assert one.curve.tobytes() == other.curve.tobytes()
+        expected = 0.01 * np.abs(data.train[0]).sum() / len(data.train[0])
+        assert one.metrics["penalty"] == 0
+        assert other.metrics["penalty"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_weight_penalties_shrink_the_weights():
+    from mnist_mlp import training
+
+    def norm(units) -> float:
+        variant = wide(layers=[{"dense": units}], epochs=5, seeds=(0,))
+        return np.linalg.norm(training.train(variant, made(variant))[0].model.get_layer("dense_1").kernel)
+
+    assert norm({"units": 16, "l2": 0.1}) < 0.9 * norm(16)
+
+
+def test_outputs_are_written_whole_and_load_with_keras_alone(tmp_path):
+    import keras
+
+    from mnist_mlp import training
+
+    variant = wide(layers=["batch_norm", "flatten", {"dropout": 0.2}, {"dense": 16}], seeds=(5, 3), epochs=3)
+    data, folder = made(variant), tmp_path / "models/candidate/candidate"
+    replicates = training.train(variant, data)
+    training.write(variant, replicates, folder)
+
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "history.csv", "metrics.json", "probabilities.npy", "seed-3.keras", "seed-5.keras"]  # fmt: skip
+    history = pd.read_csv(folder / "history.csv")
+    assert list(history) == ["seed", "epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
+    assert history.seed.tolist() == [5] * 3 + [3] * 3
+    assert history.epoch.tolist() == [1, 2, 3] * 2
+    metrics = json.loads((folder / "metrics.json").read_text())
+    stored = np.load(folder / "probabilities.npy", allow_pickle=False)
+    assert stored.dtype == np.float32
+    for row, replicate in zip(metrics["replicates"], stored, strict=True):
+        model = keras.saving.load_model(folder / f"seed-{row['seed']}.keras")
+        assert model.count_params() == metrics["parameters"]
+        np.testing.assert_allclose(model.predict(data.test[0], verbose=0), replicate, atol=1e-5)
+        assert row["test_accuracy"] == pytest.approx((replicate.argmax(1) == data.test[1]).mean(), abs=1e-6)
+        assert row["test_accuracy"] == row["val_accuracy"]  # validated on the test set
+    before = digest(folder)
+    training.write(variant, replicates, folder)
+    assert digest(folder) == before
+
+
+def digest(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+
+
+TRAIN = """
+import sys
+sys.path[:0] = [{root!r}, {tests!r}]
+from test_training import made, wide
+from mnist_mlp import training
+from pathlib import Path
+layers = ["batch_norm", "flatten", {{"dropout": 0.2}}, {{"dense": 64}}, {{"dropout": 0.5}}, {{"dense": 32}}]
+variant = wide(layers=layers, seeds={seeds})
+training.write(variant, training.train(variant, made(variant, n=1000)), Path({folder!r}, "models/candidate/candidate"))
+"""
+
+
+@pytest.mark.slow
+def test_bytes_do_not_depend_on_cores_order_company_locale_or_time_zone(tmp_path):
+    def run(name: str, seeds: tuple[int, ...], command: tuple[str, ...] = (), **environment) -> dict[str, str]:
+        code = TRAIN.format(root=str(ROOT), tests=str(ROOT / "tests"), seeds=seeds, folder=str(tmp_path / name))
+        subprocess.run([*command, sys.executable, "-c", code], check=True, env=os.environ | environment)
+        folder = tmp_path / name / "models/candidate/candidate"
+        return digest(folder) | {"rows": sorted((folder / "history.csv").read_text().splitlines())}
+
+    two = run("two", (0, 1))
+    one_core = run("one", (0, 1), ("taskset", "-c", "0"), TZ="Asia/Tokyo", LC_ALL="C", PYTHONHASHSEED="1")
+    assert one_core == two
+    swapped, alone, three = run("swapped", (1, 0)), run("alone", (1,)), run("three", (0, 1, 2))
+    assert swapped["rows"] == two["rows"]
+    for other in (swapped, alone, three):
+        assert other["seed-1.keras"] == two["seed-1.keras"]
+
+
+def test_a_batch_larger_than_the_training_set_is_refused(tmp_path):
+    from mnist_mlp import training
+
+    images, labels = digits(20)
+    for part, array in (("pixels", images), ("labels", labels)):
+        (tmp_path / part).mkdir()
+        for split in ("train", "test"):
+            np.save(tmp_path / part / f"{split}.npy", array)
+    with pytest.raises(UserError, match="batch_size of candidate/candidate: found 19; allowed: at most 18"):
+        training.load(wide(validation="held_out", batch_size=19), tmp_path)
+    data = training.load(wide(validation="held_out", batch_size=18), tmp_path)
+    assert [len(part[0]) for part in (data.train, data.validation, data.all_train, data.test)] == [18, 2, 20, 20]
+    assert isinstance(data.train[0], np.memmap)
+
+
+def test_missing_images_are_said_in_one_line(tmp_path):
+    from mnist_mlp import training
+
+    with pytest.raises(UserError, match="run `dvc repro preprocess`"):
+        training.load(wide(), tmp_path)
+
+
+def test_a_loss_that_is_not_finite_ends_the_training():
+    from mnist_mlp import training
+
+    variant = wide(optimizer="sgd", learning_rate=1000.0, activation="exponential", epochs=3)
+    with pytest.raises(UserError, match="no longer finite"):
+        training.train(variant, made(variant))
