@@ -1,0 +1,50 @@
+# Every target sets up what it needs: a virtual environment with pinned, hashed packages, byte code compiled.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+.DEFAULT_GOAL := help
+.PHONY: help setup repro test test-fast ui track readme bench lint requirements
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.installed  ## the virtual environment; `. .venv/bin/activate` afterwards gives plain dvc, mlflow and python
+
+$(VENV)/.installed: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "make: found Python " + sys.version.split()[0] + "; needs 3.11 or newer: make PYTHON=python3.11 ...")'
+	@echo "setting up $(VENV) (minutes, once)"
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --compile --require-hashes -r requirements.txt
+	@$(BIN)/python -m mnist_mlp.plots_page
+	@touch $@
+
+repro: setup  ## run the whole pipeline: download -> preprocess -> train -> evaluate -> compare
+	@dvc repro
+
+test: setup  ## every test: fast ones, slow ones, the pipeline, the browser
+	@ruff check . && ruff format --check --quiet .
+	@python -m pytest
+
+test-fast: setup  ## the tests that take seconds
+	@python -m pytest -m "not slow and not browser"
+
+ui: setup  ## compare the runs in MLflow's UI (Ctrl-C ends it)
+	@python -m stages.ui
+
+track: setup  ## make the MLflow store agree with the outputs that are here
+	@python -m stages.track
+
+readme: setup  ## put the results of reports/ into README.md
+	@python -m mnist_mlp.report
+
+bench: setup  ## our training against model.fit, side by side (10 minutes)
+	@python -m benchmarks.training --write
+
+lint: setup  ## format and check the code
+	@ruff format . && ruff check --fix .
+
+requirements:  ## pin pyproject.toml's packages anew in requirements.txt (needs uv)
+	uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
+		--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make requirements" -o requirements.txt
