@@ -1,0 +1,44 @@
+"""Train one variant's replicates and log them to MLflow: `python -m stages.train STUDY VARIANT`.
+
+Reads data/prepared, writes models/STUDY/VARIANT (see mnist_mlp.training.write). Nothing in this file changes an output,
+so it is no dependency of the stage.
+"""
+
+import json
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from mnist_mlp import UserError, config
+from mnist_mlp.progress import Progress
+from stages import run
+
+
+def main() -> None:
+    if len(sys.argv) != 3:
+        raise UserError("usage: python -m stages.train STUDY VARIANT, such as `architectures model8`")
+    params = config.load()
+    variant = params.variant(*sys.argv[1:])
+    for package, wanted in params.software.items():
+        if version(package) != wanted:
+            raise UserError(
+                f"params.yaml: software.{package}: found {wanted!r}, but {version(package)} is installed; write "
+                "what is installed (every variant trains again), or set up again with `make setup`"
+            )
+    try:
+        dataset = json.loads(Path("data/raw/dataset.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"data/raw/dataset.json: {error}; run `dvc repro download`") from None
+
+    from mnist_mlp import tracking, training  # seconds: TensorFlow
+
+    data = training.load(variant)
+    with tracking.training(variant, dataset) as log, Progress(variant) as progress:
+        replicates = training.train(variant, data, progress)
+        training.write(variant, replicates, variant.folder)
+        progress.close()
+        log(variant.folder)
+
+
+if __name__ == "__main__":
+    run(main)
