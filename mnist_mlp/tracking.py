@@ -1,0 +1,189 @@
+"""What MLflow is told of a training: a run per variant, a nested run per replicate.
+
+Live, around a training:
+
+    with tracking.training(variant, dataset) as log:
+        ...train, write the outputs to `folder`...
+        log(folder)
+
+Later, from outputs already there: `restore`, for `python -m stages.track`. Both log by the same path.
+"""
+
+import contextlib
+import os
+import platform
+import signal
+import sys
+import tempfile
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from mnist_mlp import config
+from mnist_mlp.config import Variant
+from mnist_mlp.description import CURVES, FINALS, Outputs, cpu, fingerprint, git, inputs, note, run_name
+from mnist_mlp.store import Store, open_store, shown, uri
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow.entities import Run
+
+PACKAGES = ("tensorflow", "keras", "numpy", "mlflow", "dvc")
+
+
+@contextlib.contextmanager
+def training(variant: Variant, dataset: dict[str, Any]) -> Iterator[Callable[[Path], None]]:
+    """A variant's run, open while the block trains; yields a function that logs the outputs in a folder and ends it.
+
+    dataset: what dataset.json holds. The run fails where the block raises, and is killed where it is interrupted
+    (Ctrl-C, SIGTERM), with the reason in a tag. Trouble with MLflow is a line on the standard error: training goes on.
+    """
+    begun = _attempt(lambda: _begin(variant, dataset))
+    began, logged = time.monotonic(), False
+
+    def log(folder: Path) -> None:
+        nonlocal logged
+        if begun:
+            seconds = {"training_seconds": time.monotonic() - began}
+            logged = bool(_attempt(lambda: _finish(*begun, variant, dataset, Outputs.read(folder), seconds)))
+
+    def end(status: Literal["FAILED", "KILLED"], reason: str) -> None:
+        if begun:
+            with contextlib.suppress(Exception):  # something worse is being told, or was
+                begun[0].end(begun[1], status, reason)
+
+    try:
+        with _sigterm_raises():
+            yield log
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt | _Terminated):
+            end("KILLED", "Ctrl-C" if isinstance(error, KeyboardInterrupt) else "SIGTERM")
+        else:
+            end("FAILED", f"{type(error).__name__}: {error}")
+        raise
+    if not logged:
+        end("FAILED", "its outputs were not logged")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A training of some time ago. dataset: what dataset.json holds; with outputs off the reports, its name alone."""
+
+    variant: Variant
+    outputs: Outputs
+    dataset: dict[str, Any]
+    software: dict[str, str]
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """The tag by which its run is found: its fingerprint or, without the data's digests, its results."""
+        if "sha256" in self.dataset:
+            return {"fingerprint": fingerprint(self.variant, self.dataset, self.software)}
+        return {"results": self.outputs.digest(self.variant)}
+
+
+def restore(store: Store, trained: Trained, stage: str) -> Literal["created", "completed"]:
+    """Make the run of a training that has none; complete the one made off the reports, once the outputs are here.
+
+    stage: the DVC stage's name. Where, when and with what else it was trained isn't known, so isn't told."""
+    variant, dataset, outputs = trained.variant, trained.dataset, trained.outputs
+    tags = {f"version.{package}": number for package, number in trained.software.items()} | trained.identity
+    tags |= {"dvc.stage": stage, "restored": "true", "source": "outputs" if "sha256" in dataset else "reports"}
+    reported = store.find(results=outputs.digest(variant), source="reports")
+    run = reported[0] if reported else _start(store, variant, dataset, tags)
+    _finish(store, run, variant, dataset, outputs, {})
+    store.log(run, tags=tags)
+    return "completed" if reported else "created"
+
+
+def _begin(variant: Variant, dataset: dict[str, Any]) -> "tuple[Store, Run]":
+    from_dvc = {"dvc.stage": "DVC_STAGE", "dvc.experiment": "DVC_EXP_NAME", "dvc.baseline": "DVC_EXP_BASELINE_REV"}
+    tags = {tag: os.environ[name] for tag, name in from_dvc.items() if os.environ.get(name)}
+    tags |= {f"version.{package}": version(package) for package in PACKAGES}
+    tags |= {"version.python": platform.python_version(), "cpu": cpu(), "source": "training"}
+    tags["fingerprint"] = fingerprint(variant, dataset, config.load().software)
+    store = open_store()
+    return store, _start(store, variant, dataset, tags)
+
+
+def _start(store: Store, variant: Variant, dataset: dict[str, Any], tags: dict[str, str]) -> "Run":
+    tags = tags | git() | _names(variant) | {"dataset": dataset["name"], "mlflow.source.name": "stages/train.py"}
+    run = store.start(run_name(variant), tags | {"mlflow.note.content": note(variant, dataset)})
+    store.log(run, parameters=_names(variant) | variant.parameters())
+    return run
+
+
+def _finish(
+    store: Store, run: "Run", variant: Variant, dataset: dict[str, Any], outputs: Outputs, more: dict[str, float]
+) -> bool:
+    finals = outputs.finals
+    means = finals.drop(columns="seed").mean().to_dict() | {"parameters": outputs.parameters} | more
+    if len(finals) > 1:
+        means |= {f"{name}_std": finals[name].std(ddof=1) for name in FINALS if name.endswith("accuracy")}
+    curves = outputs.history.groupby("epoch")[CURVES].mean()
+    tags = {"results": outputs.digest(variant), "mlflow.note.content": note(variant, dataset, outputs)}
+    store.log(run, _points(curves, means), tags=tags)
+    if "sha256" in dataset:
+        store.log_inputs(run, inputs(variant, dataset))
+
+    nested = {found.info.run_name: found for found in store.find(**{"mlflow.parentRunId": run.info.run_id})}
+    for final in finals.to_dict("records"):
+        seed = final.pop("seed")
+        own = outputs.history[outputs.history["seed"] == seed].set_index("epoch")[CURVES]
+        child = nested.get(f"seed {seed}") or store.start(f"seed {seed}", _names(variant), run)
+        store.log(child, _points(own, final), {"seed": seed})
+        store.end(child, "FINISHED")
+
+    with tempfile.TemporaryDirectory() as folder:
+        outputs.write(f"{variant.study}: {run_name(variant)}", Path(folder))
+        store.keep(run, Path(folder))
+    store.end(run, "FINISHED")
+    return True
+
+
+def _names(variant: Variant) -> dict[str, str]:
+    return {"study": variant.study, "variant": variant.name}
+
+
+def _points(curves: "pd.DataFrame", finals: dict[str, float]) -> list[tuple[str, int, float]]:
+    """Name, step, value. The validation's final figures are its curves' last points."""
+    points = [(name, epoch, value) for name in CURVES for epoch, value in curves[name].items()]
+    return points + [(name, curves.index[-1], value) for name, value in finals.items() if name not in CURVES]
+
+
+def _attempt(step: Callable[[], Any]) -> Any:
+    try:
+        return step()
+    except Exception as error:  # of any kind: no training may be lost by it
+        print(
+            f"warning: {trouble(error)}; the training goes on; `python -m stages.track` logs it later", file=sys.stderr
+        )
+        return None
+
+
+def trouble(error: Exception) -> str:
+    """What went wrong with MLflow, and where, on a line without passwords."""
+    cause: BaseException = error
+    while inner := cause.__cause__ or cause.__context__:
+        cause = inner
+    return textwrap.shorten(shown(f"MLflow at {uri()}: {type(cause).__name__}: {cause}"), 300, placeholder=" ...")
+
+
+class _Terminated(SystemExit):
+    pass
+
+
+@contextlib.contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    def handler(*_: Any) -> None:
+        raise _Terminated(128 + signal.SIGTERM)
+
+    previous = signal.signal(signal.SIGTERM, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
