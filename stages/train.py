@@ -5,6 +5,8 @@ so it is no dependency of the stage.
 """
 
 import json
+import os
+import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +19,20 @@ from stages import run
 def main() -> None:
     if len(sys.argv) != 3:
         raise UserError("usage: python -m stages.train STUDY VARIANT, such as `architectures model8`")
+    try:
+        _train()
+    except UserError:
+        _take_back(Path("models", *sys.argv[1:]))
+        raise
+
+
+def _take_back(folder: Path) -> None:
+    """DVC deleted the model that was here before it called us: have it from the cache again."""
+    if "DVC_STAGE" in os.environ and not folder.exists():
+        subprocess.run(["dvc", "checkout", "--quiet", str(folder)], stderr=subprocess.DEVNULL, check=False)
+
+
+def _train() -> None:
     params = config.load()
     variant = params.variant(*sys.argv[1:])
     for package, wanted in params.software.items():

@@ -1,0 +1,96 @@
+"""A project of one's own to run real DVC in: the checkout's files, a few variants, an epoch, the sample."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[1]
+KEPT = {"architectures": ["model2", "model5"], "techniques": ["none-relu", "l1-relu", "dropout-tanh", "batchnorm-relu"]}
+
+
+class Project:
+    """A copy of the project, under git and DVC, shrunk to a few variants of an epoch each on mnist-sample."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        names = subprocess.run(
+            ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, check=True, capture_output=True, text=True
+        ).stdout.split("\0")
+        for name in filter(None, names):
+            if (ROOT / name).is_file() and (not name.startswith("reports/") or name.endswith("published.csv")):
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, folder / name)
+        (folder / "dvc.lock").unlink(missing_ok=True)
+        self.change(self._shrink)
+        self.run("python", "-m", "mnist_mlp.plots_page")
+        self.git("init", "--quiet")
+        self.commit()
+
+    @staticmethod
+    def _shrink(params: dict) -> None:
+        params["dataset"], params["epochs"], params["batch_size"] = "mnist-sample", 1, 100
+        for study, names in KEPT.items():
+            params[study]["protocol"]["epochs"] = 1
+            params[study]["variants"] = {name: params[study]["variants"][name] for name in names}
+
+    def change(self, edit) -> None:
+        """Rewrite params.yaml as edit(params) changes it."""
+        yaml, path = YAML(), self.folder / "params.yaml"
+        params = yaml.load(path.read_text())
+        edit(params)
+        yaml.dump(params, path)
+
+    def run(self, *command: str, status: int | None = 0, **environment: str) -> str:
+        """What a command printed, both streams. Its exit status must be `status`, unless that is None."""
+        found = subprocess.run(
+            command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env=self.environment | environment,
+        )  # fmt: skip
+        assert status is None or found.returncode == status, found.stdout
+        return found.stdout
+
+    @property
+    def environment(self) -> dict[str, str]:
+        own = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_", "MNIST_"))}
+        path = f"{Path(sys.executable).parent}{os.pathsep}{own['PATH']}"
+        return own | {"PATH": path, "PYTHONPATH": "", "COLUMNS": "200"}
+
+    def git(self, *words: str) -> str:
+        return self.run("git", "-c", "user.name=test", "-c", "user.email=test@localhost", *words)
+
+    def commit(self) -> None:
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", "state", "--allow-empty")
+
+    def ran(self, output: str) -> list[str]:
+        """The stages that a `dvc repro` or `dvc exp run` ran, in order."""
+        lines = [line for line in output.splitlines() if line.startswith("Running stage '")]
+        return [line.split("'")[1] for line in lines]
+
+    def digests(self, *folders: str) -> dict[str, bytes]:
+        """The bytes of every file below these folders."""
+        paths = [path for folder in folders for path in (self.folder / folder).rglob("*") if path.is_file()]
+        return {str(path.relative_to(self.folder)): path.read_bytes() for path in sorted(paths)}
+
+
+@pytest.fixture(scope="session")
+def fresh_project(tmp_path_factory) -> Project:
+    """One full `dvc repro`, done once; what it printed is in `.output`. Copy it before changing it."""
+    project = Project(tmp_path_factory.mktemp("checkout") / "project")
+    project.output = project.run("dvc", "repro")
+    project.commit()
+    return project
+
+
+@pytest.fixture
+def project(fresh_project, tmp_path) -> Project:
+    """A copy, moved to a folder of its own, to change at will."""
+    copy = object.__new__(Project)
+    copy.folder = tmp_path / "moved"
+    shutil.copytree(fresh_project.folder, copy.folder)
+    return copy

@@ -1,0 +1,223 @@
+"""The pipeline run whole, by the commands that people type: real DVC, real MLflow, the sample, an epoch a variant."""
+
+import json
+import re
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import KEPT, ROOT
+from ruamel.yaml import YAML
+
+pytestmark = pytest.mark.slow
+TRAINED = [f"train-{study.removesuffix('s')}@{name}" for study, names in KEPT.items() for name in names]
+ALL = {"download", "preprocess", *TRAINED, "train-candidate", "evaluate", "compare"}
+
+
+def stages_due(project) -> list[str]:
+    """What `dvc repro` would run."""
+    return project.ran(project.run("dvc", "repro", "--dry"))
+
+
+def test_repro_runs_every_stage_and_then_nothing(fresh_project):
+    assert set(fresh_project.ran(fresh_project.output)) == ALL
+    assert "up to date" in fresh_project.run("dvc", "repro")
+    assert fresh_project.git("status", "--porcelain") == ""
+
+
+def test_reports_hold_every_replicate(fresh_project):
+    reports = fresh_project.folder / "reports"
+    results = pd.read_csv(reports / "results.csv")
+    assert list(results) == ["study", "variant", "seed", "train_loss", "train_accuracy", "val_loss", "val_accuracy",
+                             "test_loss", "test_accuracy", "parameters"]  # fmt: skip
+    assert len(results) == 2 * 7
+    labels = np.load(fresh_project.folder / "data/prepared/labels/test.npy")
+    for (study, variant), rows in results.groupby(["study", "variant"]):
+        stored = np.load(fresh_project.folder / "models" / study / variant / "probabilities.npy")
+        hits = (stored.argmax(axis=2) == labels).mean(axis=1)
+        np.testing.assert_allclose(rows["test_accuracy"], hits, atol=1e-6)
+    history = pd.read_csv(reports / "history.csv")
+    assert len(history) == 2 * 7
+    comparison = (reports / "comparison.md").read_text()
+    assert "sample" in comparison.splitlines()[2].lower()
+    for picture in re.findall(r"\((figures/\w+\.png)\)", comparison):
+        assert (reports / picture).stat().st_size > 10_000
+    assert sum(path.stat().st_size for path in reports.rglob("*")) < 1_500_000
+
+
+def test_an_input_penalty_changes_no_prediction(fresh_project):
+    models = fresh_project.folder / "models/techniques"
+    none, l1, other = (models / name / "probabilities.npy" for name in ("none-relu", "l1-relu", "dropout-tanh"))
+    assert none.read_bytes() == l1.read_bytes() != other.read_bytes()
+    variants = pd.read_csv(fresh_project.folder / "reports/variants.csv").set_index("variant")
+    assert variants.loc["l1-relu", "identical_to"] == "techniques/none-relu"
+
+
+def test_what_is_trained_is_logged(fresh_project):
+    code = """
+import json, mlflow
+client = mlflow.MlflowClient("sqlite:///mlruns/mlflow.db")
+(experiment,) = [e for e in client.search_experiments() if e.name == "mnist-mlp"]
+runs = client.search_runs([experiment.experiment_id], max_results=1000)
+print(json.dumps([{"id": r.info.run_id, "name": r.info.run_name, "status": r.info.status, "tags": r.data.tags,
+    "params": r.data.params, "metrics": r.data.metrics,
+    "steps": [m.step for m in client.get_metric_history(r.info.run_id, "val_accuracy")],
+    "files": [f.path for f in client.list_artifacts(r.info.run_id, "figures")]} for r in runs]))
+"""
+    runs = json.loads(fresh_project.run("python", "-W", "ignore", "-c", code).splitlines()[-1])
+    parents = [run for run in runs if "mlflow.parentRunId" not in run["tags"]]
+    assert len(parents) == 7
+    assert len(runs) == 21
+    assert {run["status"] for run in runs} == {"FINISHED"}
+    for parent in parents:
+        assert sum(run["tags"].get("mlflow.parentRunId") == parent["id"] for run in runs) == 2
+        assert len(parent["files"]) == 2
+        assert 0 < parent["metrics"]["test_accuracy"] < 1
+        assert 1 in parent["steps"]
+        assert parent["tags"]["dataset"] == "mnist-sample"
+        assert parent["params"]["activation"]
+    assert {run["tags"]["study"] for run in parents} == {"architectures", "techniques", "candidate"}
+
+
+def test_editing_one_variant_reruns_that_one(project):
+    project.change(lambda params: params["techniques"]["variants"]["dropout-tanh"].update(optimizer="sgd"))
+    assert stages_due(project) == ["train-technique@dropout-tanh", "evaluate", "compare"]
+
+
+def test_editing_a_protocol_reruns_its_study(project):
+    project.change(lambda params: params["architectures"]["protocol"].update(seeds=[0]))
+    assert stages_due(project) == ["train-architecture@model2", "train-architecture@model5", "evaluate", "compare"]
+
+
+@pytest.mark.parametrize("name", ["mnist_mlp/tracking.py", "mnist_mlp/config.py", "mnist_mlp/progress.py",
+                                  "stages/train.py", "stages/__init__.py", "mnist_mlp/figures.py"])  # fmt: skip
+def test_a_colour_a_check_or_a_log_line_trains_nothing(project, name):
+    with (project.folder / name).open("a") as file:
+        file.write("\n# a remark\n")
+    assert set(stages_due(project)) <= {"evaluate", "compare"}
+
+
+@pytest.mark.parametrize("name", ["mnist_mlp/networks.py", "mnist_mlp/training.py"])
+def test_another_training_trains_everything(project, name):
+    with (project.folder / name).open("a") as file:
+        file.write("\n# a remark\n")
+    assert set(TRAINED) < set(stages_due(project))
+
+
+def test_a_forced_run_gives_the_same_bytes_elsewhere(project):
+    """The copy lies in another folder than the first run; another time zone, locale and hash seed make no difference."""
+    before = project.digests("models", "reports", "data") | {"dvc.lock": (project.folder / "dvc.lock").read_bytes()}
+    project.run("dvc", "repro", "--force", TZ="Asia/Tokyo", LC_ALL="C", PYTHONHASHSEED="7")
+    after = project.digests("models", "reports", "data") | {"dvc.lock": (project.folder / "dvc.lock").read_bytes()}
+    assert [name for name in before if before[name] != after.get(name)] == []
+    assert after.keys() == before.keys()
+
+
+def test_an_experiment_runs_three_stages_and_comes_back_from_the_cache(project):
+    output = project.run("dvc", "exp", "run", "-S", "activation=tanh", "-S", "epochs=2")
+    assert project.ran(output) == ["train-candidate", "evaluate", "compare"]
+    assert "candidate" in output.splitlines()[-12:].__repr__()
+    tanh = project.digests("models/candidate")
+    project.run("dvc", "exp", "run", "-S", "activation=relu", "-S", "epochs=2")
+    assert project.digests("models/candidate") != tanh
+    output = project.run("dvc", "exp", "run", "-S", "activation=tanh", "-S", "epochs=2")
+    assert project.digests("models/candidate") == tanh
+    assert "train-candidate" not in project.ran(output)
+    assert "is cached - skipping run" in output
+
+
+WRONG = {
+    "epochs=0": "epochs: found 0; allowed: at least 1",
+    "epochs=-1": "epochs: found -1; allowed: at least 1",
+    "epochs=ten": "epochs: found 'ten'; allowed: a whole number",
+    "epochs=1.5": "epochs: found 1.5; allowed: a whole number",
+    "epochs=1000000": "epochs: found 1000000; allowed: at most 100000",
+    "epochs=null": "epochs: found nothing; allowed: a whole number",
+    "activation=rleu": "activation: found 'rleu'; allowed: celu, elu, ",
+    "activation=''": "activation: found ''; allowed: celu, elu, ",
+    "optimizer=adma": "optimizer: found 'adma'; allowed: adadelta, ",
+    "initializer=glorot": "initializer: found 'glorot'; allowed: glorot_normal, ",
+    "learning_rate=nan": "learning_rate: found .nan; allowed: `default`, or a number",
+    "learning_rate=-0.1": "learning_rate: found -0.1; allowed: `default`, or a number",
+    "learning_rate=0": "learning_rate: found 0; allowed: `default`, or a number",
+    "batch_size=100000": "batch_size of candidate/candidate: found 100000; allowed: at most 3600",
+    "seeds=[]": "seeds: found []; allowed: at least 1",
+    "seeds=[1,1]": "seeds: found [1, 1]; allowed: distinct whole numbers",
+    "seeds=3": "seeds: found 3; allowed: a list, such as [0, 1]",
+    "layers=[]": "layers: found []; allowed: at least 1",
+    "layers=[{dens: 10}]": "layers[0]: found {'dens': 10}; allowed: a layer: {dense: units}, ",
+    "layers=[{dense: 0}]": "layers[0]: found {'dense': 0}; allowed: dense: at least 1",
+    "layers=[{dense: 8},{dropout: 1}]": "layers[1]: found {'dropout': 1}; allowed: dropout: below 1",
+    "scaling=minmax": "scaling: found 'minmax'; allowed: pixels, unit_columns",
+    "+colour=red": "colour: unknown key; allowed there: ",
+}
+
+
+def test_wrong_overrides_are_refused_in_a_line_and_leave_everything_as_it_was(project):
+    store = project.folder / "mlruns/mlflow.db"
+    before = project.digests("models", "reports"), store.read_bytes()
+    for override, line in WRONG.items():
+        output = project.run("dvc", "exp", "run", "-S", override, status=None)
+        said = [text for text in output.splitlines() if text.startswith("error: ")]
+        assert len(said) == 1, (override, output)
+        assert line in said[0], (override, said)
+        assert "Traceback" not in output
+        assert "failed to reproduce" in output
+        project.git("checkout", "--quiet", "params.yaml")
+    assert (project.digests("models", "reports"), store.read_bytes()) == before
+
+
+def test_a_training_killed_on_the_way_leaves_nothing_half_and_comes_out_the_same(project):
+    before = project.digests("models", "reports")
+    project.change(lambda params: params.update(epochs=40))
+    process = subprocess.Popen(
+        ["dvc", "repro"], cwd=project.folder, env=project.environment, start_new_session=True, stdout=subprocess.DEVNULL
+    )
+    time.sleep(12)
+    subprocess.run(["pkill", "-9", "-s", str(process.pid)], check=True)
+    process.wait()
+    assert project.digests("models", "reports") == before
+    project.change(lambda params: params.update(epochs=1))
+    assert "up to date" in project.run("dvc", "repro") or project.digests("models", "reports") == before
+
+
+def test_ctrl_c_ends_in_a_line(project):
+    project.change(lambda params: params.update(epochs=200))
+    process = subprocess.Popen(
+        ["dvc", "repro"], cwd=project.folder, env=project.environment, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    time.sleep(12)
+    subprocess.run(["pkill", "-INT", "-s", str(process.pid)], check=True)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode not in (0, -signal.SIGKILL)
+    assert "interrupted" in output
+    assert "Traceback" not in output
+
+
+def test_stage_lists_agree_with_params(project):
+    """Every variant has a stage, and every study a folder that evaluate reads: nothing is listed twice by hand."""
+    params = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
+    pipeline = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
+    studies = {key for key, value in params.items() if isinstance(value, dict) and "variants" in value}
+    loops = {stage["foreach"] for stage in pipeline.values() if "foreach" in stage}
+    assert loops == {f"${{{study}.variants}}" for study in studies}
+    assert {f"models/{study}" for study in (*studies, "candidate")} <= set(pipeline["evaluate"]["deps"])
+    names = project.run("dvc", "stage", "list", "--names-only").split()
+    assert {name for name in names if name.startswith("train-")} == {*TRAINED, "train-candidate"}
+
+
+def test_a_tenth_architecture_is_one_entry(project):
+    project.change(
+        lambda params: params["architectures"]["variants"].update(
+            wide={"activation": "relu", "optimizer": "adam", "layers": [{"dense": 64}, {"dropout": 0.1}]}
+        )
+    )
+    assert project.ran(project.run("dvc", "repro")) == ["train-architecture@wide", "evaluate", "compare"]
+    assert "wide" in (project.folder / "reports/comparison.md").read_text()
+    project.change(lambda params: params["architectures"]["variants"].pop("wide"))
+    project.run("dvc", "repro")
+    assert "wide" not in (project.folder / "reports/results.csv").read_text()
