@@ -144,8 +144,10 @@ def main() -> None:
         about = (
             f"`python -m benchmarks.training --write` on {cores} cores ({platform.machine()}), medians over epochs.\n\n"
         )
-        note = "\n\nEpochs of one replicate. The products' share: its matrix products alone, on one core, in the pair's time.\n"
-        Path("benchmarks/training.md").write_text("# Training against `model.fit`\n\n" + about + found + note)
+        note = "Epochs of one replicate; the share of its matrix products alone, on one core, in a pair's time."
+        Path("benchmarks/training.md").write_text(
+            "# Training against `model.fit`\n\n" + about + found + "\n\n" + note + "\n"
+        )
 
 
 if __name__ == "__main__":

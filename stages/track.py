@@ -23,7 +23,7 @@ from mnist_mlp.store import Store, open_store
 from mnist_mlp.tracking import Trained
 from stages import run
 
-DATASET, LOCK, REPORTS = Path("data/prepared/dataset.json"), Path("dvc.lock"), Path("reports")
+DATASET, LOCK, REPORTS = Path("data/raw/dataset.json"), Path("dvc.lock"), Path("reports")
 REPORTED = [REPORTS / "history.csv", REPORTS / "results.csv"]
 STAGES = {"architectures": "train-architecture@{}", "techniques": "train-technique@{}", "candidate": "train-candidate"}
 

@@ -24,7 +24,7 @@ def main() -> None:
     track.main()
     opened = store.open_store()
     if not opened.local:
-        _say(store.uri().rstrip("/"), opened.experiment)
+        _say(store.shown(store.uri()).rstrip("/"), opened.experiment)
         return
     port = _free_port()
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", opened.address, "--host", HOST,

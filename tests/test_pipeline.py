@@ -108,7 +108,7 @@ def test_another_training_trains_everything(project, name):
 
 
 def test_a_forced_run_gives_the_same_bytes_elsewhere(project):
-    """The copy lies in another folder than the first run; another time zone, locale and hash seed make no difference."""
+    """The copy lies in another folder than the first run; time zone, locale and hash seed make no difference."""
     before = project.digests("models", "reports", "data") | {"dvc.lock": (project.folder / "dvc.lock").read_bytes()}
     project.run("dvc", "repro", "--force", TZ="Asia/Tokyo", LC_ALL="C", PYTHONHASHSEED="7")
     after = project.digests("models", "reports", "data") | {"dvc.lock": (project.folder / "dvc.lock").read_bytes()}

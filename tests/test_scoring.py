@@ -348,3 +348,20 @@ def test_a_label_that_is_none_is_refused(tmp_path):
     np.save(tmp_path / "test.npy", np.array([1, 12], np.uint8))
     with pytest.raises(UserError, match="allowed: uint8"):
         scoring.read_labels(tmp_path / "test.npy")
+
+
+def test_curves_are_means_over_seeds_of_the_candidate_and_each_studys_best(tmp_path, monkeypatch):
+    params = make(tmp_path, epochs=5)
+    monkeypatch.chdir(tmp_path)
+    labels = np.load("data/prepared/labels/test.npy")
+    outcomes = [scoring.read(variant, labels) for variant in params.variants]
+    table, histories = scoring.variants(outcomes, labels), scoring.history(outcomes)
+    curves = scoring.curves(table, histories)
+    whose = ("best_architecture", "best_technique", "candidate")
+    assert list(curves) == ["epoch", *(f"{who}_{metric}" for who in whose for metric in ("val_accuracy", "val_loss"))]
+    assert curves["epoch"].tolist() == [1, 2, 3, 4, 5]
+    assert curves["candidate_val_loss"].notna().all()
+    assert curves["best_technique_val_loss"].notna().tolist() == [True] * 3 + [False] * 2
+    best = table[table["study"] == "techniques"].sort_values("rank", kind="stable")["variant"].iloc[0]
+    own = histories[(histories["variant"] == best) & (histories["epoch"] == 2)]
+    assert curves["best_technique_val_accuracy"][1] == pytest.approx(own["val_accuracy"].mean())

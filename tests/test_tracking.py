@@ -57,7 +57,8 @@ def checkout(tmp_path, monkeypatch) -> Path:
     for path in [*CODE, Path("params.yaml")]:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / path, folder / path)
-    (folder / "data/prepared").mkdir(parents=True)
+    for name in ("data/raw", "data/prepared"):
+        (folder / name).mkdir(parents=True)
     (folder / track.DATASET).write_text(json.dumps(DATASET))
     clean(monkeypatch, folder)
     return folder
