@@ -231,16 +231,15 @@ def curves(table: pd.DataFrame, histories: pd.DataFrame) -> pd.DataFrame:
 def headline(table: pd.DataFrame, scores: pd.DataFrame, dataset: str, test_images: int) -> dict[str, float | str]:
     """The dozen numbers to compare experiments by. table: of `variants`; scores: of `results`.
 
-    best_variant, best_accuracy: of the studies. rank_best, rank_worst: the places that the candidate's duels leave it.
+    rank_best, rank_worst: the places that the candidate's duels leave it.
     """
     candidate, others = table.iloc[-1], table.iloc[:-1]
     own = scores[scores["study"] == candidate["study"]]
-    best = others.loc[others["test_accuracy"].idxmax()]
     beats, loses = (int((others["verdict"] == verdict).sum()) for verdict in ("beats", "loses"))
     numbers = {
         "dataset": dataset,
         "test_images": test_images,
-        **{name: round(float(own[name].mean()), 6) for name in reversed(METRICS)},
+        **{name: round(float(own[name].mean()), 6) for name in reversed(METRICS) if name != "train_loss"},
         "test_accuracy_sd": round(float(candidate["test_accuracy_sd"]), 6),
         "parameters": int(own["parameters"].iloc[0]),
         "rank": int(candidate["rank"]),
@@ -248,8 +247,6 @@ def headline(table: pd.DataFrame, scores: pd.DataFrame, dataset: str, test_image
         "rank_worst": len(table) - beats,
         "beats": beats,
         "loses": loses,
-        "best_variant": f"{best['study']}/{best['variant']}",
-        "best_accuracy": round(float(best["test_accuracy"]), 6),
     }
     return {name: value for name, value in numbers.items() if value == value}  # no sd of one seed
 

@@ -1,9 +1,12 @@
 """The pipeline run whole, by the commands that people type: real DVC, real MLflow, the sample, an epoch a variant."""
 
+import gzip
+import hashlib
 import json
 import re
 import signal
 import subprocess
+import sys
 import time
 
 import numpy as np
@@ -221,3 +224,75 @@ def test_a_tenth_architecture_is_one_entry(project):
     project.change(lambda params: params["architectures"]["variants"].pop("wide"))
     project.run("dvc", "repro")
     assert "wide" not in (project.folder / "reports/results.csv").read_text()
+
+
+def test_images_of_ones_own_are_an_entry_away(project, tmp_path):
+    """README's way: a made data set in MNIST's IDX format, one file gzipped, served over HTTP."""
+    images = tmp_path / "images"
+    images.mkdir()
+    rng, files = np.random.default_rng(0), {}
+    for split, count in (("train", 300), ("t10k", 120)):
+        labels = np.arange(count, dtype=np.uint8) % 10
+        pixels = rng.integers(0, 60, (count, 28, 28)).astype(np.uint8)
+        for image, label in zip(pixels, labels, strict=True):
+            image[2 * label : 2 * label + 6] += 150
+        for kind, magic, array in (("images-idx3", 0x803, pixels), ("labels-idx1", 0x801, labels)):
+            header = np.array([magic, *array.shape], ">i4").tobytes()
+            content = header + array.tobytes()
+            name = f"{split}-{kind}-ubyte"
+            files[name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+            zipped = split == "t10k"
+            (images / (name + ".gz" * zipped)).write_bytes(gzip.compress(content) if zipped else content)
+    server = subprocess.Popen(
+        [sys.executable, "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", images],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    try:
+        address = re.search(r"http://127.0.0.1:\d+", server.stdout.readline()).group()
+
+        def entry(params: dict) -> None:
+            params["datasets"]["stripes"] = {"sources": [address], "files": files}
+            params.update(dataset="stripes", epochs=5, batch_size=20)
+
+        project.change(entry)
+        output = project.run("dvc", "repro")
+    finally:
+        server.terminate()
+    assert set(project.ran(output)) == ALL
+    metrics = json.loads((project.folder / "reports/metrics.json").read_text())
+    assert metrics["dataset"] == "stripes"
+    assert metrics["test_images"] == 120
+    assert metrics["test_accuracy"] > 0.9
+    assert "published" not in (project.folder / "reports/comparison.md").read_text().lower().split("## study")[0]
+
+
+def test_a_sweep_of_two_at_once_lands_in_the_checkouts_own_store(project):
+    project.run("dvc", "exp", "run", "--queue", "-S", "activation=relu,tanh,nope", "-S", "optimizer=sgd,adam")
+    project.run("dvc", "exp", "run", "--run-all", "--jobs", "2", status=None)
+    shown = json.loads(project.run("dvc", "exp", "show", "--json"))
+    experiments = [entry for base in shown for entry in base.get("experiments") or []]
+    good = [entry["name"] for entry in experiments if not any(rev.get("error") for rev in entry["revs"])]
+    assert len(good) == 4, shown
+    code = """
+import json, mlflow
+client = mlflow.MlflowClient("sqlite:///mlruns/mlflow.db")
+experiment = client.get_experiment_by_name("mnist-mlp")
+runs = client.search_runs([experiment.experiment_id], "tags.study = 'candidate'", max_results=1000)
+print(json.dumps([[r.info.run_name, r.info.status, r.data.tags] for r in runs]))
+"""
+    runs = json.loads(project.run("python", "-W", "ignore", "-c", code).splitlines()[-1])
+    swept = [(name, status, tags) for name, status, tags in runs if "dvc.experiment" in tags]
+    assert sorted(tags["dvc.experiment"] for _, _, tags in swept) == sorted(good)
+    assert {status for _, status, _ in swept} == {"FINISHED"}
+    assert all(tags["dvc.baseline"] == project.git("rev-parse", "HEAD").strip() for _, _, tags in swept)
+    assert project.git("status", "--porcelain") == ""
+
+
+def test_plots_name_columns_that_exist(project):
+    project.run("dvc", "plots", "show")
+    page = (project.folder / "dvc_plots/index.html").read_text()
+    assert "cdn.jsdelivr" not in page
+    assert page.count("vegaEmbed('#") == 4
+    for diff in (("metrics", "show"), ("metrics", "diff"), ("params", "diff"), ("plots", "diff")):
+        project.run("dvc", *diff)
+    assert 5 < len(json.loads((project.folder / "reports/metrics.json").read_text())) < 25
