@@ -25,7 +25,7 @@ repro: setup  ## run the whole pipeline: download -> preprocess -> train -> eval
 
 test: setup  ## every test: fast ones, slow ones, the pipeline, the browser
 	@ruff check . && ruff format --check --quiet .
-	@python -m pytest -n 2 --dist loadfile
+	@python -m pytest -n 2 --dist loadgroup
 
 test-fast: setup  ## the tests that take seconds
 	@python -m pytest -m "not slow and not browser"

@@ -1,4 +1,7 @@
-"""A project of one's own to run real DVC in: the checkout's files, a few variants, an epoch, the sample."""
+"""A project of one's own to run real DVC in: the checkout's files, a few variants, an epoch, the sample.
+
+Its tests make up one group of pytest-xdist, so that the first, full run is made once.
+"""
 
 import os
 import shutil

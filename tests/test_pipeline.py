@@ -15,7 +15,7 @@ import pytest
 from conftest import KEPT, ROOT
 from ruamel.yaml import YAML
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
 TRAINED = [f"train-{study.removesuffix('s')}@{name}" for study, names in KEPT.items() for name in names]
 ALL = {"download", "preprocess", *TRAINED, "train-candidate", "evaluate", "compare"}
 
