@@ -112,9 +112,10 @@ def markdown(findings: Findings) -> str:
 
 def block(findings: Findings) -> str:
     """What README.md shows between its markers."""
-    pictures = [_picture(name, "reports/") for name in ("accuracy.png", "curves.png")]
-    link = "All tables: [reports/comparison.md](reports/comparison.md)."
-    return "\n\n".join([*_note(findings), summary(findings), *pictures, link])
+    parts = [*_note(findings), summary(findings), _picture("accuracy.png", "reports/")]
+    parts += [_study(findings, "architectures"), _picture("techniques.png", "reports/")]
+    parts += [_picture("curves.png", "reports/"), "All tables: [reports/comparison.md](reports/comparison.md)."]
+    return "\n\n".join(parts)
 
 
 def rewrite(readme: Path, text: str) -> None:
