@@ -76,7 +76,7 @@ def _difference(variant: Variant, params: Params, lock: dict[str, Any], stage: s
         return f"{LOCK} has no {stage}"
     if _locked(variant, lock[stage]) != (variant, params.software):
         return "params.yaml changed since it was trained"
-    if files == REPORTED and not _evaluated(variant, lock):
+    if files == REPORTED and not _evaluated(lock):
         return "params.yaml changed since it was evaluated"
     written = {out["path"]: out.get("md5") for entry in lock.values() for out in entry.get("outs", [])}
     for dependency in lock[stage]["deps"]:
@@ -98,12 +98,12 @@ def _locked(variant: Variant, entry: dict[str, Any]) -> tuple[Variant, dict[str,
         return None
 
 
-def _evaluated(variant: Variant, lock: dict[str, Any]) -> bool:
-    """Whether the reports tell of a variant as it is now."""
+def _evaluated(lock: dict[str, Any]) -> bool:
+    """Whether the reports tell of params.yaml as it is now."""
     try:
-        params = Params.model_validate(lock["evaluate"]["params"]["params.yaml"])
-        return params.variant(variant.study, variant.name) == variant
-    except (UserError, *_ODD):
+        read = {dependency["path"]: dependency["md5"] for dependency in lock["evaluate"]["deps"]}
+        return read[str(config.PARAMS)] == _md5(config.PARAMS)
+    except _ODD:
         return False
 
 

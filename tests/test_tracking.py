@@ -118,7 +118,8 @@ def write_lock(variants: list[config.Variant], reports: bool = False) -> None:
         }  # fmt: skip
     if reports:
         outs = [{"path": path.as_posix(), "hash": "md5", "md5": track._md5(path)} for path in track.REPORTED]
-        stages["evaluate"] = {"deps": [], "params": {"params.yaml": raw}, "outs": outs}
+        read = {"path": "params.yaml", "hash": "md5", "md5": track._md5(config.PARAMS)}
+        stages["evaluate"] = {"deps": [read], "outs": outs}
     YAML(typ="safe").dump({"schema": "2.0", "stages": stages}, Path("dvc.lock"))
 
 
