@@ -17,7 +17,10 @@ from stages import run, track
 
 HOST, PORT = "127.0.0.1", 5000
 PATIENCE = 120  # seconds
-VIEWS = {"all runs": "?workflowType=machine_learning", "their curves": "/runs?compareRunsMode=CHART"}
+VIEWS = {
+    "all runs": "?workflowType=machine_learning",
+    "their curves": "/runs?compareRunsMode=CHART&workflowType=machine_learning",
+}
 
 
 def main() -> None:

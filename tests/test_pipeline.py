@@ -288,6 +288,25 @@ print(json.dumps([[r.info.run_name, r.info.status, r.data.tags] for r in runs]))
     assert project.git("status", "--porcelain") == ""
 
 
+def test_a_training_that_diverges_leaves_a_failed_run_and_the_models_as_they_were(project):
+    before = project.digests("models", "reports")
+    overrides = [word for setting in ("activation=exponential", "optimizer=sgd", "learning_rate=1000", "epochs=3")
+                 for word in ("-S", setting)]  # fmt: skip
+    output = project.run("dvc", "exp", "run", *overrides, status=None)
+    said = [line for line in output.splitlines() if line.startswith("error: ")]
+    assert len(said) == 1
+    assert "candidate/candidate: the loss is no longer finite in epoch 1" in said[0]
+    assert project.digests("models", "reports") == before
+    code = """
+import mlflow
+client = mlflow.MlflowClient("sqlite:///mlruns/mlflow.db")
+experiment = client.get_experiment_by_name("mnist-mlp")
+(failed,) = client.search_runs([experiment.experiment_id], "attributes.status = 'FAILED'")
+print(failed.data.tags["reason"])
+"""
+    assert "no longer finite" in project.run("python", "-W", "ignore", "-c", code)
+
+
 def test_plots_name_columns_that_exist(project):
     project.run("dvc", "plots", "show")
     page = (project.folder / "dvc_plots/index.html").read_text()
