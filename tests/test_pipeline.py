@@ -175,16 +175,19 @@ def test_wrong_overrides_are_refused_in_a_line_and_leave_everything_as_it_was(pr
 
 def test_a_training_killed_on_the_way_leaves_nothing_half_and_comes_out_the_same(project):
     before = project.digests("models", "reports")
-    project.change(lambda params: params.update(epochs=40))
+    project.change(lambda params: params.update(epochs=200))
     process = subprocess.Popen(
         ["dvc", "repro"], cwd=project.folder, env=project.environment, start_new_session=True, stdout=subprocess.DEVNULL
     )
-    time.sleep(12)
+    time.sleep(15)
     subprocess.run(["pkill", "-9", "-s", str(process.pid)], check=True)
     process.wait()
-    assert project.digests("models", "reports") == before
+    assert not (project.folder / "models/candidate/candidate").exists()
+    untouched = {name: content for name, content in before.items() if not name.startswith("models/candidate")}
+    assert project.digests("models", "reports") == untouched
     project.change(lambda params: params.update(epochs=1))
-    assert "up to date" in project.run("dvc", "repro") or project.digests("models", "reports") == before
+    project.run("dvc", "repro")
+    assert project.digests("models", "reports") == before
 
 
 def test_ctrl_c_ends_in_a_line(project):
@@ -263,11 +266,11 @@ def test_images_of_ones_own_are_an_entry_away(project, tmp_path):
     assert metrics["dataset"] == "stripes"
     assert metrics["test_images"] == 120
     assert metrics["test_accuracy"] > 0.9
-    assert "published" not in (project.folder / "reports/comparison.md").read_text().lower().split("## study")[0]
+    assert "published (%)" not in (project.folder / "reports/comparison.md").read_text()
 
 
 def test_a_sweep_of_two_at_once_lands_in_the_checkouts_own_store(project):
-    project.run("dvc", "exp", "run", "--queue", "-S", "activation=relu,tanh,nope", "-S", "optimizer=sgd,adam")
+    project.run("dvc", "exp", "run", "--queue", "-S", "activation=gelu,tanh,nope", "-S", "optimizer=sgd,adam")
     project.run("dvc", "exp", "run", "--run-all", "--jobs", "2", status=None)
     shown = json.loads(project.run("dvc", "exp", "show", "--json"))
     experiments = [entry for base in shown for entry in base.get("experiments") or []]
