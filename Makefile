@@ -47,4 +47,4 @@ lint: setup  ## format and check the code
 
 requirements:  ## pin pyproject.toml's packages anew in requirements.txt (needs uv)
 	uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
-		--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make requirements" -o requirements.txt
+		--no-annotate --custom-compile-command "make requirements" -o requirements.txt
