@@ -173,13 +173,21 @@ def test_wrong_overrides_are_refused_in_a_line_and_leave_everything_as_it_was(pr
     assert (project.digests("models", "reports"), store.read_bytes()) == before
 
 
+def wait_for_training(project) -> None:
+    """Until DVC has deleted the candidate's old model, and then until its training is under way."""
+    end = time.monotonic() + 90
+    while (project.folder / "models/candidate/candidate").exists() and time.monotonic() < end:
+        time.sleep(0.2)
+    time.sleep(9)
+
+
 def test_a_training_killed_on_the_way_leaves_nothing_half_and_comes_out_the_same(project):
     before = project.digests("models", "reports")
-    project.change(lambda params: params.update(epochs=200))
+    project.change(lambda params: params.update(epochs=5000))
     process = subprocess.Popen(
         ["dvc", "repro"], cwd=project.folder, env=project.environment, start_new_session=True, stdout=subprocess.DEVNULL
     )
-    time.sleep(15)
+    wait_for_training(project)
     subprocess.run(["pkill", "-9", "-s", str(process.pid)], check=True)
     process.wait()
     assert not (project.folder / "models/candidate/candidate").exists()
@@ -191,12 +199,12 @@ def test_a_training_killed_on_the_way_leaves_nothing_half_and_comes_out_the_same
 
 
 def test_ctrl_c_ends_in_a_line(project):
-    project.change(lambda params: params.update(epochs=200))
+    project.change(lambda params: params.update(epochs=5000))
     process = subprocess.Popen(
         ["dvc", "repro"], cwd=project.folder, env=project.environment, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
-    time.sleep(12)
+    wait_for_training(project)
     subprocess.run(["pkill", "-INT", "-s", str(process.pid)], check=True)
     output, _ = process.communicate(timeout=60)
     assert process.returncode not in (0, -signal.SIGKILL)
