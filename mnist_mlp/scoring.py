@@ -213,15 +213,19 @@ def _holm(p: np.ndarray) -> np.ndarray:
     return corrected
 
 
+def best(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `variants`' table that are the best of their study, the first of equals, in the table's order."""
+    return table.sort_values("rank", kind="stable").drop_duplicates("study").sort_index()
+
+
 def curves(table: pd.DataFrame, histories: pd.DataFrame) -> pd.DataFrame:
     """epoch, then val_accuracy and val_loss, means over seeds, of the candidate and each study's best: for DVC's plots.
 
     table: of `variants`; histories: of `history`. A curve that ended earlier leaves the rest of its column empty.
     """
-    best = table.sort_values("rank", kind="stable").drop_duplicates("study").sort_index()
     means = histories.groupby(["study", "variant", "epoch"])[["val_accuracy", "val_loss"]].mean()
     wide = {}
-    for study, variant in best[["study", "variant"]].itertuples(index=False):
+    for study, variant in best(table)[["study", "variant"]].itertuples(index=False):
         who = study if study == variant else f"best_{study.removesuffix('s')}"
         for metric in ("val_accuracy", "val_loss"):
             wide[f"{who}_{metric}"] = means.loc[(study, variant), metric]

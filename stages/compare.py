@@ -46,7 +46,7 @@ def _grid(findings: report.Findings) -> pd.DataFrame:
 
 
 def _curves(findings: report.Findings) -> dict[str, tuple[str, pd.DataFrame]]:
-    best = findings.studied.sort_values("rank", kind="stable").drop_duplicates("study").sort_index()
+    best = scoring.best(findings.studied)
     histories = findings.history.groupby(["study", "variant"])
     curves = {}
     for study, name in [("candidate", "candidate"), *zip(best["study"], best["variant"], strict=True)]:
