@@ -121,7 +121,7 @@ def _layers_make_sense(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
 def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
     if len(set(seeds)) < len(seeds):
         raise ValueError("distinct whole numbers")
-    return seeds
+    return tuple(sorted(seeds))  # whatever order they are listed in, the outputs are the same
 
 
 def _tuple(value: Any) -> Any:

@@ -16,7 +16,7 @@ from mnist_mlp.config import SAMPLE, Variant
 if TYPE_CHECKING:
     import pandas as pd
 
-CODE = [Path("mnist_mlp", name) for name in ("metrics.py", "networks.py", "training.py")]
+CODE = [Path("mnist_mlp", name) for name in ("metrics.py", "networks.py", "saving.py", "training.py")]
 CURVES = ["loss", "accuracy", "val_loss", "val_accuracy"]
 FINALS = [f"{split}_{what}" for split in ("train", "val", "test") for what in ("loss", "accuracy")]
 

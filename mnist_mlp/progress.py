@@ -16,7 +16,7 @@ class Progress:
     """Called from the replicates' threads with a seed, its epoch and that epoch's row of the curve."""
 
     def __init__(self, variant: Variant):
-        self.variant, self.rows = variant, {}
+        self.variant, self.rows, self.firsts = variant, {}, {}
         self.lock, self.live = threading.Lock(), sys.stdout.isatty()
         self.start = self.first = self.printed = time.monotonic()
 
@@ -35,6 +35,7 @@ class Progress:
             if not self.rows:
                 self.first = now
             self.rows[seed] = (epoch, row)
+            self.firsts.setdefault(seed, epoch)
             if self.live or now - self.printed > QUIET:
                 self.printed = now
                 self._print(f"{self._state()}  {self._left(now)} left", end="" if self.live else "\n")
@@ -54,7 +55,7 @@ class Progress:
     def _left(self, now: float) -> str:
         done = sum(epoch for epoch, _ in self.rows.values())
         todo = len(self.variant.seeds) * self.variant.epochs - done
-        measured = done - 1  # the first epoch's time holds the compilation
+        measured = done - sum(self.firsts.values())  # a first epoch's time holds the compilation, or earlier ones
         if not measured:
             return "? s"
         seconds = round((now - self.first) / measured * todo)

@@ -2,16 +2,14 @@
 
 An epoch is one XLA call: a loop over batches gathered from images that stay in memory, the last partial batch, the
 running training metrics and the validation. It is a pure function of its state, so the replicates share one compiled
-program, and the same seed gives the same bytes whatever else runs beside it.
+program, the same seed gives the same bytes whatever else runs beside it, and an interrupted training goes on from its
+last checkpoint as if nothing had been.
 """
 
 import contextlib
-import json
 import os
-import shutil
-import tempfile
 import threading
-import zipfile
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,12 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from mnist_mlp import UserError
+from mnist_mlp import UserError, saving
 from mnist_mlp.config import Variant
 from mnist_mlp.metrics import accuracy, cross_entropy
 
 PREPARED = Path("data/prepared")
 CHUNK = 1000  # images scored at once
+CHECKPOINT = 5.0  # seconds of training that an interruption may cost a replicate, and the epoch under way
 
 
 @contextlib.contextmanager
@@ -40,8 +39,9 @@ def _silence() -> Iterator[None]:
         os.close(null)
 
 
-# A matrix product split over threads adds in another order: each stays on one, so that cores don't change results.
-os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
+# A matrix product split over threads adds in another order, and XLA splits other operations by the number of cores that
+# it sees when it compiles: a replicate stays on one, so that cores change neither the program nor its results.
+os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false --xla_disable_hlo_passes=cpu-parallel-task-assigner"
 os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "KERAS_BACKEND": "tensorflow"}
 with _silence():
     import keras
@@ -50,7 +50,7 @@ with _silence():
     from mnist_mlp import networks
 
     CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    # One worker would serialize the replicates, and compile other instructions than two or more do.
+    # One worker would serialize the replicates.
     tf.config.threading.set_intra_op_parallelism_threads(max(2, CORES))
     tf.config.list_logical_devices()
 
@@ -100,44 +100,25 @@ def load(variant: Variant, folder: Path = PREPARED) -> Data:
     return Data((train[:kept], train_labels[:kept]), held_out, (train, train_labels), test)
 
 
-def train(variant: Variant, data: Data, progress: Progress = lambda seed, epoch, row: None) -> list[Replicate]:
+def train(
+    variant: Variant,
+    data: Data,
+    progress: Progress = lambda seed, epoch, row: None,
+    checkpoints: Path | None = None,
+) -> list[Replicate]:
     """Train every replicate of a variant, as many at once as there are cores.
 
     progress is called from the replicates' threads with seed, epoch (from 1) and that epoch's row of the curve.
+    checkpoints: a folder for this very training, the same data, parameters and software; it goes on from those there.
     Raises UserError where a loss ceases to be finite."""
     program = _Program(variant, data)
     stop = threading.Event()
     with ThreadPoolExecutor(min(len(variant.seeds), max(2, CORES))) as pool:
-        futures = [pool.submit(_replicate, program, seed, progress, stop) for seed in variant.seeds]
+        futures = [pool.submit(_replicate, program, seed, progress, stop, checkpoints) for seed in variant.seeds]
         try:
             return [future.result() for future in futures]
         finally:
             stop.set()
-
-
-def write(variant: Variant, replicates: list[Replicate], folder: Path) -> None:
-    """Write models, history.csv, metrics.json and probabilities.npy to a variant's `folder`: all of them or none."""
-    partial = folder.parent.parent / ".partial" / f"{variant.study}-{variant.name}"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    rows = ["seed,epoch,loss,accuracy,val_loss,val_accuracy"]
-    for replicate in replicates:
-        _save(replicate.model, partial / f"seed-{replicate.seed}.keras")
-        for epoch, row in enumerate(replicate.curve, start=1):
-            rows.append(",".join([str(replicate.seed), str(epoch), *(f"{value:.6f}" for value in row)]))
-    (partial / "history.csv").write_bytes("\n".join([*rows, ""]).encode())
-    metrics = {
-        "parameters": networks.count_parameters(replicates[0].model),
-        "replicates": [
-            {"seed": replicate.seed} | {name: round(value, 6) for name, value in replicate.metrics.items()}
-            for replicate in replicates
-        ],
-    }
-    (partial / "metrics.json").write_bytes((json.dumps(metrics, indent=2) + "\n").encode())
-    np.save(partial / "probabilities.npy", np.stack([replicate.probabilities for replicate in replicates]))
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial.rename(folder)
 
 
 class _Program:
@@ -229,12 +210,19 @@ def _optimizer(variant: Variant) -> keras.optimizers.Optimizer:
     return type(own.__name__, (own, pure), {})(**settings)
 
 
-def _replicate(program: _Program, seed: int, progress: Progress, stop: threading.Event) -> Replicate:
+def _replicate(
+    program: _Program, seed: int, progress: Progress, stop: threading.Event, checkpoints: Path | None
+) -> Replicate:
     variant, data = program.variant, program.data
     model = networks.build(variant, seed, fast=True)
-    state = program.initial(model)
-    curve = np.empty((variant.epochs, 5))
-    for epoch in range(1, variant.epochs + 1):
+    state, curve = program.initial(model), np.empty((variant.epochs, 5))
+    checkpoint = checkpoints / f"seed-{seed}.npz" if checkpoints else None
+    done, saved = 0, time.monotonic()
+    if checkpoint and (found := saving.read_checkpoint(checkpoint)):
+        rows, *tensors = found
+        done, values = len(rows), iter(tensors)
+        curve[:done], state = rows, tuple([tf.constant(next(values)) for _ in part] for part in state)
+    for epoch in range(done + 1, variant.epochs + 1):
         if stop.is_set():
             raise InterruptedError
         state, figures = program.epoch(state, *program.train_set, *program.validation, program.order(seed, epoch))
@@ -245,6 +233,9 @@ def _replicate(program: _Program, seed: int, progress: Progress, stop: threading
                 "try a smaller learning_rate, or another activation"
             )
         progress(seed, epoch, curve[epoch - 1, [0, 1, 3, 4]])
+        if checkpoint and epoch < variant.epochs and time.monotonic() - saved > CHECKPOINT:
+            saving.write_checkpoint(checkpoint, [curve[:epoch], *(tensor.numpy() for part in state for tensor in part)])
+            saved = time.monotonic()
     probabilities = program.probabilities(state, data.test[0])
     columns = ("train_loss", "train_accuracy", "penalty", "val_loss", "val_accuracy")
     figures = dict(zip(columns, curve[-1].tolist(), strict=True))
@@ -272,28 +263,3 @@ def _plain(variant: Variant, seed: int, model: keras.Model, state: tuple) -> ker
 
 def _tensors(pair: tuple[np.ndarray, np.ndarray]) -> tuple[tf.Tensor, tf.Tensor]:
     return tuple(tf.convert_to_tensor(part) for part in pair)
-
-
-def _save(model: keras.Model, path: Path) -> None:
-    """A .keras file without its date and memory addresses, so that the same model gives the same bytes."""
-    with tempfile.TemporaryDirectory() as scratch:
-        dated = Path(scratch, path.name)
-        model.save(dated)
-        with zipfile.ZipFile(dated) as source, zipfile.ZipFile(path, "w") as target:
-            for name in sorted(source.namelist()):
-                content = source.read(name)
-                if name.endswith(".json"):
-                    content = json.dumps(_undated(json.loads(content), {})).encode()
-                target.writestr(zipfile.ZipInfo(name), content)
-
-
-def _undated(node, seen: dict[int, int]):
-    if isinstance(node, list):
-        return [_undated(part, seen) for part in node]
-    if not isinstance(node, dict):
-        return node
-    return {
-        key: seen.setdefault(value, len(seen)) if key == "shared_object_id" else _undated(value, seen)
-        for key, value in node.items()
-        if key != "date_saved"
-    }

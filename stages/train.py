@@ -1,19 +1,23 @@
 """Train one variant's replicates and log them to MLflow: `python -m stages.train STUDY VARIANT`.
 
-Reads data/prepared, writes models/STUDY/VARIANT (see mnist_mlp.training.write). Nothing in this file changes an output,
+Reads data/prepared, writes models/STUDY/VARIANT (see mnist_mlp.saving.write). Nothing in this file changes an output,
 so it is no dependency of the stage.
 """
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from mnist_mlp import UserError, config
+from mnist_mlp import UserError, config, saving
+from mnist_mlp.description import cpu, fingerprint
 from mnist_mlp.progress import Progress
-from stages import run
+from stages import check_inputs, run
+
+CHECKPOINTS = Path("models/.checkpoints")
 
 
 def main() -> None:
@@ -49,11 +53,17 @@ def _train() -> None:
     from mnist_mlp import tracking, training  # seconds: TensorFlow
 
     data = training.load(variant)
+    checkpoints = CHECKPOINTS / f"{variant.study}-{variant.name}"
+    this = checkpoints / fingerprint(variant, dataset, params.software | {"cpu": cpu()})
+    for other in set(checkpoints.glob("*")) - {this}:  # of other parameters, data or code
+        shutil.rmtree(other, ignore_errors=True)
     with tracking.training(variant, dataset) as log, Progress(variant) as progress:
-        replicates = training.train(variant, data, progress)
-        training.write(variant, replicates, variant.folder)
+        replicates = training.train(variant, data, progress, this)
+        check_inputs()
+        saving.write(variant, replicates, variant.folder)
         progress.close()
         log(variant.folder)
+    shutil.rmtree(checkpoints, ignore_errors=True)
 
 
 if __name__ == "__main__":

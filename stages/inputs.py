@@ -1,0 +1,74 @@
+"""What a stage's outputs follow from, as dvc.yaml lists it, at the stage's start against its end.
+
+DVC reads dependencies once a command has ended. Were one edited meanwhile, dvc.lock would vouch for outputs that other
+code or other parameters made.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from mnist_mlp import UserError, config
+
+PIPELINE = Path("dvc.yaml")
+LARGE = 10_000_000  # bytes; what is larger is known by its size and time of change
+
+
+class Inputs:
+    """The inputs of a stage of dvc.yaml as they are now. Raises UserError where dvc.yaml has no such stage."""
+
+    def __init__(self, name: str):
+        self.name = name
+        group, _, key = name.partition("@")
+        try:
+            stage = YAML(typ="safe", pure=True).load(PIPELINE.read_text(encoding="utf-8"))["stages"][group]
+        except (OSError, YAMLError, KeyError, TypeError) as error:
+            raise UserError(f"{PIPELINE}: no stage {group} can be read there ({type(error).__name__})") from None
+        stage = stage.get("do", stage)
+        self.keys = [path.replace("${key}", key) for path in stage.get("params", [])]
+        self.files = {Path(path): _state(Path(path)) for path in stage.get("deps", [])}
+        self.values = self._values()
+
+    def check(self) -> None:
+        """Raises UserError with a line for each input that isn't as it was."""
+        changed = [path.as_posix() for path, state in self.files.items() if _state(path) != state]
+        values = self._values()
+        changed += [f"{config.PARAMS}: {key}" for key in self.keys if values.get(key) != self.values.get(key)]
+        if changed:
+            raise UserError(
+                "\n".join(
+                    f"{what}: changed while {self.name} ran; what it made is not recorded: run `dvc repro` again"
+                    for what in changed
+                )
+            )
+
+    def _values(self) -> dict[str, Any]:
+        if not self.keys:
+            return {}
+        try:
+            params = YAML(typ="safe", pure=True).load(config.PARAMS.read_text(encoding="utf-8"))
+        except (OSError, YAMLError, UnicodeDecodeError):
+            return {}
+        return {key: _value(params, key) for key in self.keys}
+
+
+def _value(params: Any, key: str) -> Any:
+    for part in key.split("."):
+        params = params.get(part) if isinstance(params, dict) else None
+    return params
+
+
+def _state(path: Path) -> Any:
+    if path.is_dir():
+        return [(file.relative_to(path), _stat(file)) for file in sorted(path.rglob("*")) if file.is_file()]
+    if not path.is_file():
+        return None
+    return _stat(path) if path.stat().st_size > LARGE else hashlib.sha256(path.read_bytes()).digest()
+
+
+def _stat(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
