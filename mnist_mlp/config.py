@@ -22,6 +22,7 @@ from mnist_mlp import UserError
 
 PARAMS = Path("params.yaml")
 SAMPLE = "mnist-sample"
+STUDIES = {"architectures": "architecture", "techniques": "technique", "penalties": "penalty"}  # and one of each
 
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
@@ -212,6 +213,7 @@ class Params(Network, Protocol):
     software: dict[Literal["tensorflow", "keras", "numpy"], str] = Field(min_length=3)
     architectures: Study
     techniques: Study
+    penalties: Study
 
     @model_validator(mode="after")
     def _known_dataset(self) -> "Params":
@@ -224,8 +226,8 @@ class Params(Network, Protocol):
 
     @property
     def studies(self) -> dict[str, Study]:
-        """The published studies, in the order of params.yaml."""
-        return {"architectures": self.architectures, "techniques": self.techniques}
+        """The two published studies and our own, in the order of params.yaml."""
+        return {name: getattr(self, name) for name in STUDIES}
 
     @property
     def candidate(self) -> Variant:
@@ -235,12 +237,12 @@ class Params(Network, Protocol):
     @property
     def variants(self) -> list[Variant]:
         """Every variant of every study in the order of params.yaml, the candidate last."""
-        published = [
+        studied = [
             Variant(study=study, name=name, **dict(entry), **dict(body.protocol))
             for study, body in self.studies.items()
             for name, entry in body.variants.items()
         ]
-        return [*published, self.candidate]
+        return [*studied, self.candidate]
 
     def variant(self, study: str, name: str) -> Variant:
         """Raises UserError for a study or name that params.yaml doesn't hold."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 WIDTH, DPI = 9.0, 150
 # Okabe and Ito's palette, told apart by the colour-blind: the same colour for the same thing in every figure.
 TRAIN, VALIDATION = "#0072B2", "#E69F00"
-STUDY = {"architectures": "#009E73", "techniques": "#CC79A7", "candidate": "#D55E00"}
+STUDY = {"architectures": "#009E73", "techniques": "#CC79A7", "penalties": "#56B4E9", "candidate": "#D55E00"}
 INK, FAINT = "#333333", "#DDDDDD"
 LABEL = {"loss": "cross-entropy (nats)", "accuracy": "accuracy (%)"}
 TICKS = (0, 20, 40, 60, 70, 80, 85, 90, 92, 94, 95, 96, 97, 97.5, 98, 98.5, 99, 99.2, 99.5, 99.7, 99.9)

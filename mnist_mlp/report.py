@@ -199,7 +199,7 @@ def _study(findings: Findings, study: str) -> str:
             "parameters": f"{row['parameters']:,.0f}",
             "the candidate": VERDICTS[row["verdict"]],
         }
-        if findings.published is None:
+        if pd.isna(then):
             del cells["published (%)"], cells["difference (points)"]
         rows.append(cells)
     return _table(rows)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mnist_mlp import UserError
-from mnist_mlp.config import Variant
+from mnist_mlp.config import STUDIES, Variant
 from mnist_mlp.metrics import accuracy
 
 CLASSES = 10
@@ -218,6 +218,21 @@ def best(table: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values("rank", kind="stable").drop_duplicates("study").sort_index()
 
 
+def champion(table: pd.DataFrame, outcomes: list[Outcome]) -> dict[str, str | int | float]:
+    """The studies' best variant (never the candidate) and, of its replicates, the first best by validation accuracy.
+
+    table: of `variants`, a row an outcome. Raises UserError where that replicate's model is missing."""
+    winner = outcomes[table.iloc[:-1]["rank"].idxmin()]
+    replicate = max(winner.replicates, key=lambda row: (row["val_accuracy"], -row["seed"]))
+    path = winner.variant.folder / f"seed-{replicate['seed']}.keras"
+    try:
+        md5 = hashlib.md5(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise _unreadable(path, error, "Keras model") from None
+    scored = {name: replicate[name] for name in ("seed", "val_accuracy", "test_accuracy")}
+    return winner.key | {"scaling": winner.variant.scaling} | scored | {"model": path.as_posix(), "md5": md5}
+
+
 def curves(table: pd.DataFrame, histories: pd.DataFrame) -> pd.DataFrame:
     """epoch, then val_accuracy and val_loss, means over seeds, of the candidate and each study's best: for DVC's plots.
 
@@ -226,7 +241,7 @@ def curves(table: pd.DataFrame, histories: pd.DataFrame) -> pd.DataFrame:
     means = histories.groupby(["study", "variant", "epoch"])[["val_accuracy", "val_loss"]].mean()
     wide = {}
     for study, variant in best(table)[["study", "variant"]].itertuples(index=False):
-        who = study if study == variant else f"best_{study.removesuffix('s')}"
+        who = f"best_{STUDIES[study]}" if study in STUDIES else study
         for metric in ("val_accuracy", "val_loss"):
             wide[f"{who}_{metric}"] = means.loc[(study, variant), metric]
     return pd.DataFrame(wide).rename_axis("epoch").reset_index()

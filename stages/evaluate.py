@@ -1,7 +1,7 @@
 """Score every variant's predictions on the test images: `python -m stages.evaluate`.
 
 Reads models/*/*/, data/prepared/labels/test.npy and data/raw/dataset.json; writes reports/results.csv, variants.csv,
-history.csv, curves.csv, per_class.csv, confusion.csv, candidate_predictions.csv and metrics.json.
+history.csv, curves.csv, per_class.csv, confusion.csv, candidate_predictions.csv, champion.json and metrics.json.
 """
 
 import json
@@ -32,6 +32,7 @@ def main() -> None:
         "per_class.csv": scoring.per_class(outcomes, labels),
         "confusion.csv": scoring.confusion(outcomes, labels),
         "candidate_predictions.csv": pd.DataFrame({"actual": labels, "predicted": outcomes[-1].predicted[0]}),
+        "champion.json": json.dumps(scoring.champion(table, outcomes), indent=2) + "\n",
         "metrics.json": json.dumps(metrics, indent=2) + "\n",
     }
     for name, content in written.items():

@@ -25,7 +25,12 @@ from stages import run
 
 DATASET, LOCK, REPORTS = Path("data/raw/dataset.json"), Path("dvc.lock"), Path("reports")
 REPORTED = [REPORTS / "history.csv", REPORTS / "results.csv"]
-STAGES = {"architectures": "train-architecture@{}", "techniques": "train-technique@{}", "candidate": "train-candidate"}
+STAGES = {
+    "architectures": "train-architecture@{}",
+    "techniques": "train-technique@{}",
+    "penalties": "train-penalty@{}",
+    "candidate": "train-candidate",
+}
 
 _ODD = (ValueError, KeyError, TypeError)  # what a file of another form raises, when read
 

@@ -13,7 +13,11 @@ import pytest
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
-KEPT = {"architectures": ["model2", "model5"], "techniques": ["none-relu", "l1-relu", "dropout-tanh", "batchnorm-relu"]}
+KEPT = {
+    "architectures": ["model2", "model5"],
+    "techniques": ["none-relu", "l1-relu", "dropout-tanh", "batchnorm-relu"],
+    "penalties": ["l2-1e-3-relu"],
+}
 
 
 class Project:

@@ -12,11 +12,25 @@ TEXT = (ROOT / "params.yaml").read_text(encoding="utf-8")
 PARAMS = config.load(ROOT / "params.yaml")
 
 
-def test_the_variants_are_the_published_ones_and_a_candidate():
+def test_the_variants_are_the_published_ones_penalties_and_a_candidate():
     with (ROOT / "reports/published.csv").open(encoding="utf-8") as file:
         published = [(row["study"], row["variant"]) for row in csv.DictReader(file)]
     assert len(published) == 41
-    assert [(v.study, v.name) for v in PARAMS.variants] == [*published, ("candidate", "candidate")]
+    own = [
+        ("penalties", f"{penalty}-{activation}")
+        for penalty in ("l1-1e-5", "l1-1e-4", "l2-1e-4", "l2-1e-3")
+        for activation in ("relu", "leaky_relu", "tanh", "sigmoid")
+    ]
+    assert [(v.study, v.name) for v in PARAMS.variants] == [*published, *own, ("candidate", "candidate")]
+
+
+def test_penalties_are_on_the_kernels_of_study_twos_plain_networks():
+    assert PARAMS.penalties.protocol == PARAMS.techniques.protocol
+    for name in PARAMS.penalties.variants:
+        norm, weight, activation = name[:2], name[3:7], name[8:]
+        variant, plain = PARAMS.variant("penalties", name), PARAMS.variant("techniques", f"none-{activation}")
+        layers = [{"dense": {"units": layer["dense"], norm: float(weight)}} for layer in plain.parameters()["layers"]]
+        assert variant.parameters() == plain.parameters() | {"layers": layers}
 
 
 def test_protocols_are_those_of_the_notebooks():

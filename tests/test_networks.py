@@ -13,6 +13,7 @@ COUNTS = {  # by hand: a dense layer has (in + 1) x out, batch norm 4 a feature
     ("techniques", ("none", "dropout", "l1", "l2")): 785 * 128 + 129 * 128 + 129 * 10,
     ("techniques", ("batchnorm", "batchnorm-l1", "batchnorm-l2")): 4 * 28 + 785 * 128 + 129 * 128 + 129 * 10,
     ("techniques", ("dropout-batchnorm",)): 4 * 784 + 785 * 128 + 129 * 128 + 129 * 10,
+    ("penalties", ("l1-1e-5", "l1-1e-4", "l2-1e-4", "l2-1e-3")): 785 * 128 + 129 * 128 + 129 * 10,
     ("candidate", ("candidate",)): 785 * 512 + 513 * 128 + 129 * 10,
 }
 

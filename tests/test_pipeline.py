@@ -15,8 +15,10 @@ import pytest
 from conftest import KEPT, ROOT
 from ruamel.yaml import YAML
 
+from mnist_mlp import config
+
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
-TRAINED = [f"train-{study.removesuffix('s')}@{name}" for study, names in KEPT.items() for name in names]
+TRAINED = [f"train-{config.STUDIES[study]}@{name}" for study, names in KEPT.items() for name in names]
 ALL = {"download", "preprocess", *TRAINED, "train-candidate", "evaluate", "compare"}
 
 
@@ -36,14 +38,14 @@ def test_reports_hold_every_replicate(fresh_project):
     results = pd.read_csv(reports / "results.csv")
     assert list(results) == ["study", "variant", "seed", "train_loss", "train_accuracy", "val_loss", "val_accuracy",
                              "test_loss", "test_accuracy", "parameters"]  # fmt: skip
-    assert len(results) == 2 * 7
+    assert len(results) == 2 * 8
     labels = np.load(fresh_project.folder / "data/prepared/labels/test.npy")
     for (study, variant), rows in results.groupby(["study", "variant"]):
         stored = np.load(fresh_project.folder / "models" / study / variant / "probabilities.npy")
         hits = (stored.argmax(axis=2) == labels).mean(axis=1)
         np.testing.assert_allclose(rows["test_accuracy"], hits, atol=1e-6)
     history = pd.read_csv(reports / "history.csv")
-    assert len(history) == 2 * 7
+    assert len(history) == 2 * 8
     comparison = (reports / "comparison.md").read_text()
     assert "sample" in comparison.splitlines()[2].lower()
     for picture in re.findall(r"\((figures/\w+\.png)\)", comparison):
@@ -72,8 +74,8 @@ print(json.dumps([{"id": r.info.run_id, "name": r.info.run_name, "status": r.inf
 """
     runs = json.loads(fresh_project.run("python", "-W", "ignore", "-c", code).splitlines()[-1])
     parents = [run for run in runs if "mlflow.parentRunId" not in run["tags"]]
-    assert len(parents) == 7
-    assert len(runs) == 21
+    assert len(parents) == 8
+    assert len(runs) == 24
     assert {run["status"] for run in runs} == {"FINISHED"}
     for parent in parents:
         assert sum(run["tags"].get("mlflow.parentRunId") == parent["id"] for run in runs) == 2
@@ -82,7 +84,7 @@ print(json.dumps([{"id": r.info.run_id, "name": r.info.run_name, "status": r.inf
         assert 1 in parent["steps"]
         assert parent["tags"]["dataset"] == "mnist-sample"
         assert parent["params"]["activation"]
-    assert {run["tags"]["study"] for run in parents} == {"architectures", "techniques", "candidate"}
+    assert {run["tags"]["study"] for run in parents} == {"architectures", "techniques", "penalties", "candidate"}
 
 
 def test_editing_one_variant_reruns_that_one(project):

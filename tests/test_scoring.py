@@ -19,6 +19,7 @@ from mnist_mlp import UserError, config, scoring
 
 ROOT = Path(__file__).parents[1]
 TECHNIQUES = [f"{technique}-{a}" for technique in ("none", "l1", "l2", "batchnorm") for a in ("relu", "tanh")]
+KEPT = {"architectures": ["model1", "model4", "model8"], "techniques": TECHNIQUES, "penalties": ["l2-1e-3-relu"]}
 TESTED = 200
 TWINS = {"l1-relu": "none-relu", "l1-tanh": "none-tanh", "l2-relu": "none-relu", "l2-tanh": "none-tanh"}
 
@@ -26,7 +27,7 @@ TWINS = {"l1-relu": "none-relu", "l1-tanh": "none-tanh", "l2-relu": "none-relu",
 def make(root: Path, dataset: str = "mnist", **candidate) -> config.Params:
     """What every stage before evaluate leaves, in small: params.yaml, labels, made models, reports/published.csv."""
     raw = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text(encoding="utf-8")) | candidate
-    for study, names in (("architectures", ["model1", "model4", "model8"]), ("techniques", TECHNIQUES)):
+    for study, names in KEPT.items():
         raw[study]["protocol"]["epochs"] = 3
         raw[study]["variants"] = {name: raw[study]["variants"][name] for name in names}
     (root / "params.yaml").write_text(json.dumps(raw), encoding="utf-8")  # JSON is YAML
@@ -354,7 +355,7 @@ def test_curves_are_means_over_seeds_of_the_candidate_and_each_studys_best(tmp_p
     outcomes = [scoring.read(variant, labels) for variant in params.variants]
     table, histories = scoring.variants(outcomes, labels), scoring.history(outcomes)
     curves = scoring.curves(table, histories)
-    whose = ("best_architecture", "best_technique", "candidate")
+    whose = ("best_architecture", "best_technique", "best_penalty", "candidate")
     assert list(curves) == ["epoch", *(f"{who}_{metric}" for who in whose for metric in ("val_accuracy", "val_loss"))]
     assert curves["epoch"].tolist() == [1, 2, 3, 4, 5]
     assert curves["candidate_val_loss"].notna().all()
