@@ -4,7 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test test-fast ui track readme bench lint requirements
+.PHONY: help setup repro test test-fast ui track verify readme bench lint requirements audit
+# What `make verify` trains again, by default: both published studies, dropout, batch norm, SGD and Adam.
+STAGES ?= train-architecture@model2 train-architecture@model5 train-architecture@model8 \
+	train-technique@none-relu train-technique@dropout-tanh train-technique@batchnorm-relu
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +39,9 @@ ui: setup  ## compare the runs in MLflow's UI (Ctrl-C ends it)
 track: setup  ## make the MLflow store agree with the outputs that are here
 	@python -m stages.track
 
+verify: setup  ## run STAGES (by default six trainings) again in a scratch copy, and compare every byte
+	@python -m stages.verify $(STAGES)
+
 readme: setup  ## put the results of reports/ into README.md
 	@python -m mnist_mlp.report
 
@@ -48,3 +54,7 @@ lint: setup  ## format and check the code
 requirements:  ## pin pyproject.toml's packages anew in requirements.txt (needs uv)
 	uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
 		--no-annotate --custom-compile-command "make requirements" -o requirements.txt
+
+audit: setup  ## known vulnerabilities of the pinned packages, by pip-audit (needs a network)
+	@$(PYTHON) -m venv $(VENV)/audit && $(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	@$(VENV)/audit/bin/pip-audit --requirement requirements.txt --require-hashes --disable-pip

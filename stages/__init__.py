@@ -1,6 +1,7 @@
 """One short script per stage of the pipeline, run as `python -m stages.<stage>` from the project's top folder."""
 
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -39,11 +40,18 @@ def run(stage: Callable[[], None]) -> None:
             print(f"error: {line}", file=sys.stderr)
         sys.exit(1)
     except OSError as error:
-        print(f"error: {error.filename or stage.__module__}: {error.strerror or error}", file=sys.stderr)
+        print(f"error: {_trouble(error)}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted: nothing of this stage was recorded; run the same command to go on", file=sys.stderr)
         sys.exit(130)
+
+
+def _trouble(error: OSError) -> str:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT) or "requested and" in str(error)  # NumPy's words, without errno
+    if full:
+        return f"{error.filename or Path.cwd()}: No space left on device; free some, and run the same command again"
+    return f"{error.filename or Path.cwd()}: {error.strerror or error}"
 
 
 def check_inputs() -> None:

@@ -30,12 +30,12 @@ class Inputs:
         stage = stage.get("do", stage)
         self.keys = [path.replace("${key}", key) for path in stage.get("params", [])]
         self.files = {Path(path): _state(Path(path)) for path in stage.get("deps", [])}
-        self.values = self._values()
+        self.values = parameters(self.keys)
 
     def check(self) -> None:
         """Raises UserError with a line for each input that isn't as it was."""
         changed = [path.as_posix() for path, state in self.files.items() if _state(path) != state]
-        values = self._values()
+        values = parameters(self.keys)
         changed += [f"{config.PARAMS}: {key}" for key in self.keys if values.get(key) != self.values.get(key)]
         if changed:
             raise UserError(
@@ -45,14 +45,16 @@ class Inputs:
                 )
             )
 
-    def _values(self) -> dict[str, Any]:
-        if not self.keys:
-            return {}
-        try:
-            params = YAML(typ="safe", pure=True).load(config.PARAMS.read_text(encoding="utf-8"))
-        except (OSError, YAMLError, UnicodeDecodeError):
-            return {}
-        return {key: _value(params, key) for key in self.keys}
+
+def parameters(keys: list[str]) -> dict[str, Any]:
+    """The values of dotted keys of params.yaml, as written there; none where it can't be read."""
+    if not keys:
+        return {}
+    try:
+        params = YAML(typ="safe", pure=True).load(config.PARAMS.read_text(encoding="utf-8"))
+    except (OSError, YAMLError, UnicodeDecodeError):
+        return {}
+    return {key: _value(params, key) for key in keys}
 
 
 def _value(params: Any, key: str) -> Any:

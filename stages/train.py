@@ -57,6 +57,8 @@ def _train() -> None:
     this = checkpoints / fingerprint(variant, dataset, params.software | {"cpu": cpu()})
     for other in set(checkpoints.glob("*")) - {this}:  # of other parameters, data or code
         shutil.rmtree(other, ignore_errors=True)
+    if this.exists():
+        print(f"{variant.study}/{variant.name}  goes on from where it was interrupted", flush=True)
     with tracking.training(variant, dataset) as log, Progress(variant) as progress:
         replicates = training.train(variant, data, progress, this)
         check_inputs()
