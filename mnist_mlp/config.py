@@ -2,6 +2,7 @@
 
 import math
 import re
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -234,7 +235,7 @@ class Params(Network, Protocol):
         own = {field: getattr(self, field) for field in (*Network.model_fields, *Protocol.model_fields)}
         return Variant(study="candidate", name="candidate", **own)
 
-    @property
+    @cached_property
     def variants(self) -> list[Variant]:
         """Every variant of every study in the order of params.yaml, the candidate last."""
         studied = [

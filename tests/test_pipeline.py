@@ -19,7 +19,7 @@ from mnist_mlp import config
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
 TRAINED = [f"train-{config.STUDIES[study]}@{name}" for study, names in KEPT.items() for name in names]
-ALL = {"download", "preprocess", *TRAINED, "train-candidate", "evaluate", "compare"}
+ALL = {"download", "preprocess", *TRAINED, "train-candidate", "evaluate", "compare", "champion"}
 
 
 def stages_due(project) -> list[str]:

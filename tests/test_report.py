@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from test_scoring import ROOT, TWINS, make, rows, stage
 
-from mnist_mlp import UserError, figures, report
+from mnist_mlp import UserError, figures, findings, report
 
 README = "# Project\n\nBefore.\n\n<!-- results -->\nold\n<!-- /results -->\n\nAfter.\n"
 
@@ -99,8 +99,13 @@ def test_agreement_is_the_mean_and_largest_difference(mnist):
         scores = pd.read_csv(root / "reports/results.csv").query("study == @study and variant not in @TWINS")
         sd = scores.groupby("variant")["test_accuracy"].var().mean() ** 0.5  # each of two seeds, twins but once
         assert float(shown[study]["sd over seeds (points)"]) == pytest.approx(100 * sd, abs=0.0051)
-        beyond = sum(abs(gap) > 2 * sd * 1.5**0.5 for gap in gaps.values())
-        assert shown[study]["more than seeds explain"] == str(beyond)
+        variants = pd.read_csv(root / "reports/variants.csv").query("study == @study").set_index("variant")
+        inside = sum(
+            variants.loc[v, "run_low"] <= float(published()[study, v]["test_accuracy"]) <= variants.loc[v, "run_high"]
+            for v in gaps
+        )
+        assert shown[study]["within"] == f"{inside} of {len(gaps)}"
+        assert shown[study]["outside"].count("`") == 2 * (len(gaps) - inside)
 
 
 def test_identical_models_and_the_spread_of_their_published_figures(mnist):
@@ -205,11 +210,14 @@ def test_a_readme_without_the_block_is_left_alone(content, tmp_path):
     assert not readme.exists() or readme.read_text() == content
 
 
-@pytest.mark.parametrize("missing", ["results.csv", "variants.csv", "history.csv", "metrics.json", "published.csv"])
+@pytest.mark.parametrize(
+    "missing",
+    ["results.csv", "variants.csv", "history.csv", "metrics.json", "published.csv", "pairs.csv", "hardest.json"],
+)
 def test_a_report_that_is_missing_is_named(missing, mnist, tmp_path, monkeypatch):
     root, _ = mnist
     monkeypatch.chdir(root)
-    monkeypatch.setattr(report, "REPORTS", tmp_path)
+    monkeypatch.setattr(findings, "REPORTS", tmp_path)
     for path in (root / "reports").glob("*.*"):
         if path.name != missing:
             (tmp_path / path.name).write_bytes(path.read_bytes())
@@ -217,7 +225,7 @@ def test_a_report_that_is_missing_is_named(missing, mnist, tmp_path, monkeypatch
 
     remedy = "git checkout" if missing == "published.csv" else "dvc repro"
     with pytest.raises(UserError, match=f"{missing}: .*run `{remedy}"):
-        report.read(config.load())
+        findings.read(config.load())
 
 
 def test_reports_of_other_seeds_are_refused(mnist, tmp_path):
