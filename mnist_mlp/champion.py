@@ -4,14 +4,23 @@ The candidate is never the champion, however good: experiments come and go, two 
 it a variant of a study.
 """
 
+import contextlib
 import hashlib
 import json
+import os
 import tempfile
+import warnings
+from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mnist_mlp import UserError, description, saving
-from mnist_mlp.mnist import replaced
+import numpy as np
+
+from mnist_mlp import UserError, saving
+from mnist_mlp.config import Params
+from mnist_mlp.description import digest, fingerprint
+from mnist_mlp.mnist import RAW, replaced
 from mnist_mlp.store import Store
 
 if TYPE_CHECKING:
@@ -50,55 +59,73 @@ def raw_model(path: Path, scaling: str) -> "keras.Model":
     return keras.Model(inputs, trained(layers[scaling](inputs)), name="champion")
 
 
-def register(store: Store, software: dict[str, str], run: str | None = None, folder: Path = FOLDER) -> bool:
-    """Have the alias name the version made of `folder`; False where it does. A version is made once, found by digest.
+def register(store: Store, params: Params, folder: Path = FOLDER) -> bool:
+    """Have the alias name the version made of `folder`; False where it did. A version is made once for its bytes.
 
-    software: the packages' versions that the model needs; run: the id of the run that trained it. One process at a
-    time, by `store.lock`. Raises what MLflow raises."""
-    champion = json.loads((folder / "champion.json").read_text(encoding="utf-8"))
+    One process at a time, by `store.lock`. Raises what MLflow raises, and OSError, ValueError or KeyError where the
+    folder isn't whole."""
+    client, champion = store.client, json.loads((folder / "champion.json").read_text(encoding="utf-8"))
     files = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (folder / "model.keras", SERVED)]
-    digest = description.digest(files, software)
-    found = store.client.search_registered_models(f"name = '{NAME}'")
-    if not found:
-        store.client.create_registered_model(NAME, description="The studies' best: raw 28 x 28 grey images to digits.")
-    versions = store.client.search_model_versions(f"name = '{NAME}' and tags.digest = '{digest}'")
-    version = versions[0].version if versions else _add(store, champion, folder, software, run, digest)
-    if found and found[0].aliases.get(ALIAS) == version:
+    key = digest(files, params.software)
+    models = client.search_registered_models(f"name = '{NAME}'")
+    if not models:
+        client.create_registered_model(NAME, description="The studies' best: raw 28 x 28 grey images to digits")
+    versions = client.search_model_versions(f"name = '{NAME}' and tags.digest = '{key}'")
+    number = str(versions[0].version if versions else _add(store, champion, params, folder, key))
+    if models and str(models[0].aliases.get(ALIAS)) == number:
         return False
-    store.client.set_registered_model_alias(NAME, ALIAS, version)
+    client.set_registered_model_alias(NAME, ALIAS, number)
     return True
 
 
-def _add(
-    store: Store, champion: dict[str, Any], folder: Path, software: dict[str, str], run: str | None, digest: str
-) -> str:
+def _add(store: Store, champion: dict[str, Any], params: Params, folder: Path, key: str) -> str:
     import mlflow
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema, TensorSpec
-    from mlflow.types.schema import Array, DataType
+    from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+    from mlflow.types.schema import Array
 
-    tags = {name: str(champion[name]) for name in ("study", "variant", "seed", "scaling", "md5")} | {"digest": digest}
+    tags = {name: str(champion[name]) for name in ("study", "variant", "seed", "scaling", "md5")} | {"digest": key}
     words = (
         f"{champion['study']}/{champion['variant']}, seed {champion['seed']}: test accuracy "
         f"{champion['test_accuracy']:.2%}. Takes grey images, uint8 [n, 28, 28]; gives class and probabilities."
     )
     columns = [ColSpec(DataType.long, "class"), ColSpec(Array(DataType.float), "probabilities")]
-    images = TensorSpec(type=_uint8(), shape=(-1, 28, 28), name=None)
-    with tempfile.TemporaryDirectory() as scratch:
-        model = Path(scratch, "model")
+    images = TensorSpec(np.dtype(np.uint8), (-1, 28, 28))
+    packages = params.software | {"mlflow": mlflow.__version__, "pandas": version("pandas")}
+    run = _run(store, champion, params)
+    with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings(action="ignore"), _default(store.address):
         mlflow.pyfunc.save_model(
-            str(model),
+            f"{scratch}/model",
             python_model=str(SERVED),
             artifacts={"model": str(folder / "model.keras")},
             signature=ModelSignature(Schema([images]), Schema(columns)),
-            pip_requirements=[f"{name}=={number}" for name, number in (software | {"mlflow": mlflow.__version__}).items()],
+            pip_requirements=[f"{name}=={number}" for name, number in packages.items()],
         )
-        logged = store.keep_model(NAME, model, run, tags)
-    made = store.client.create_model_version(NAME, f"models:/{logged}", run, tags, description=words, model_id=logged)
-    return made.version
+        model = store.keep_model(NAME, Path(scratch, "model"), run, tags)
+        source = f"models:/{model}"
+        return store.client.create_model_version(NAME, source, run, tags, description=words, model_id=model).version
 
 
-def _uint8() -> Any:
-    import numpy as np
+@contextlib.contextmanager
+def _default(address: str) -> Iterator[None]:
+    """MLflow's registry looks for a model in the process's default store, whichever client asks."""
+    import mlflow
 
-    return np.dtype("uint8")
+    before = {name: os.environ[name] for name in ("MLFLOW_TRACKING_URI",) if name in os.environ}
+    mlflow.set_tracking_uri(address)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(None)  # takes the variable away
+        os.environ |= before
+
+
+def _run(store: Store, champion: dict[str, Any], params: Params) -> str | None:
+    """The id of the run that trained it."""
+    wanted, path = (champion["study"], champion["variant"]), RAW / "dataset.json"
+    for variant in params.variants:
+        if (variant.study, variant.name) == wanted and path.exists():
+            dataset = json.loads(path.read_text(encoding="utf-8"))
+            for run in store.find(fingerprint=fingerprint(variant, dataset, params.software)):
+                return run.info.run_id
+    return None

@@ -14,9 +14,9 @@ class Champion(mlflow.pyfunc.PythonModel):
 
         self.model = keras.saving.load_model(context.artifacts["model"])
 
-    def predict(self, context, model_input, params=None):
+    def predict(self, context, model_input: np.ndarray, params=None):
         """Raw grey images, uint8 [n, 28, 28] -> a row an image: class, and the ten classes' probabilities."""
-        probabilities = self.model.predict(np.asarray(model_input), batch_size=1000, verbose=0)
+        probabilities = self.model.predict(model_input, batch_size=1000, verbose=0)
         return pd.DataFrame({"class": probabilities.argmax(axis=1), "probabilities": list(probabilities)})
 
 

@@ -21,12 +21,13 @@ def main() -> None:
     params = config.load()
     best = scoring.read_json(CHAMPION, *KEYS)
     champion.export(best)
-    print(f"{champion.FOLDER}: {best['study']}/{best['variant']}, seed {best['seed']}, {best['test_accuracy']:.2%} right")
+    who = f"{best['study']}/{best['variant']}, seed {best['seed']}"
+    print(f"{champion.FOLDER}: {who}, test accuracy {best['test_accuracy']:.2%}")
     if Path(os.environ.get("DVC_ROOT", ".")).resolve() == Path.cwd():
         try:
             store = open_store()
             with store.lock():
-                tracking.register(store, params)
+                champion.register(store, params)
         except Exception as error:
             print(f"warning: {tracking.trouble(error)}; `python -m stages.track` registers it later", file=sys.stderr)
 
