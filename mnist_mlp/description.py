@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-import os
 import platform
 import subprocess
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
 CODE = [Path("mnist_mlp", name) for name in ("metrics.py", "networks.py", "saving.py", "training.py")]
 CURVES = ["loss", "accuracy", "val_loss", "val_accuracy"]
+RATES = {"sgd": 0.01}  # Keras's default learning rates; the other optimizers' is 0.001
 FINALS = [f"{split}_{what}" for split in ("train", "val", "test") for what in ("loss", "accuracy")]
 
 
@@ -86,12 +86,18 @@ def fingerprint(variant: Variant, dataset: dict[str, Any], software: dict[str, s
     return digest(variant.study, variant.name, variant.parameters(), dataset["sha256"], code, software)
 
 
-def run_name(variant: Variant) -> str:
+def resolved(variant: Variant) -> dict[str, Any]:
+    """A variant's parameters, the learning rate a number: a default is Keras's own."""
+    rate = variant.learning_rate
+    return variant.parameters() | {"learning_rate": RATES.get(variant.optimizer, 0.001) if rate == "default" else rate}
+
+
+def run_name(variant: Variant, experiment: str | None = None) -> str:
     """The variant's own name; the candidate's is that of the DVC experiment, or says what it is."""
     if variant.study != "candidate":
         return variant.name
     readable = f"candidate {variant.activation} {variant.optimizer} [{_layers(variant)}]"
-    return os.environ.get("DVC_EXP_NAME") or (readable if len(readable) <= 250 else readable[:247] + "...")
+    return experiment or (readable if len(readable) <= 250 else readable[:247] + "...")
 
 
 def note(variant: Variant, dataset: dict[str, Any], outputs: Outputs | None = None) -> str:
@@ -137,6 +143,14 @@ def git() -> dict[str, str]:
         changed = output("status", "--porcelain", "--untracked-files=no", "--", ".", ":!dvc.lock", ":!reports")
         return {"mlflow.source.git.commit": output("rev-parse", "HEAD"), "git.clean": json.dumps(not changed)}
     except (OSError, subprocess.SubprocessError):
+        return {}
+
+
+def lock_digest() -> dict[str, str]:
+    """Tag: the MD5 of dvc.lock as it is."""
+    try:
+        return {"dvc.lock": hashlib.md5(Path("dvc.lock").read_bytes()).hexdigest()}
+    except OSError:
         return {}
 
 

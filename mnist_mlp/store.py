@@ -91,6 +91,19 @@ class Store:
         else:
             self.client.log_artifacts(run.info.run_id, str(folder))
 
+    def keep_model(self, name: str, folder: Path, run: str | None, tags: dict[str, str]) -> str:
+        """Copy a folder that holds an MLflow model to a new logged model; returns its id."""
+        model = self.client.create_logged_model(self.experiment, name, run, tags)
+        if self.local:
+            shutil.copytree(folder, self.root / model.artifact_location, dirs_exist_ok=True)
+        else:
+            self.client.log_model_artifacts(model.model_id, str(folder))
+        return self.client.finalize_logged_model(model.model_id, "READY").model_id
+
+    def lock(self) -> FileLock:
+        """For what looks whether something is there, and makes it: one process at a time."""
+        return FileLock(f"{self.database}.track.lock")
+
     def end(self, run: "Run", status: Literal["FINISHED", "FAILED", "KILLED"], reason: str = "") -> None:
         if reason:
             self.client.set_tag(run.info.run_id, REASON, reason)
@@ -109,6 +122,7 @@ def open_store() -> Store:
     $DVC_ROOT, which names it even in DVC's temporary copies, else where we are. Raises what MLflow or the disk raises.
     """
     os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")  # its errors come with tracebacks of 90 lines
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")  # seconds
@@ -166,9 +180,15 @@ def _relocate(database: Path, experiment: str, location: str) -> None:
         for table, column, path in (
             ("experiments", "artifact_location", ":location"),
             ("runs", "artifact_uri", ":location || '/' || run_uuid || '/artifacts'"),
+            ("logged_models", "artifact_location", ":location || '/models/' || model_id || '/artifacts'"),
         ):
             statement = f"UPDATE {table} SET {column} = {path} WHERE experiment_id = :experiment"
             connection.execute(statement, {"location": location, "experiment": experiment})
+        connection.execute(
+            "UPDATE model_versions SET storage_location = artifact_location FROM logged_models "
+            "WHERE source = 'models:/' || model_id AND experiment_id = :experiment",
+            {"experiment": experiment},
+        )
 
 
 def _process() -> str:
@@ -178,7 +198,7 @@ def _process() -> str:
 def _close_leftovers(client: "MlflowClient", experiment: str) -> None:
     for run in client.search_runs([experiment], "attributes.status = 'RUNNING'"):
         if _gone(run.data.tags.get(PROCESS, "")):
-            client.set_tag(run.info.run_id, REASON, "its process was killed")
+            client.set_tag(run.info.run_id, REASON, "its process is gone")
             client.set_terminated(run.info.run_id, "KILLED")
 
 

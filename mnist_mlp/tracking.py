@@ -6,7 +6,7 @@ Live, around a training:
         ...train, write the outputs to `folder`...
         log(folder)
 
-Later, from outputs already there: `restore`, for `python -m stages.track`. Both log by the same path.
+Later, from outputs already there: mnist_mlp.restoring, which logs by the same path.
 """
 
 import contextlib
@@ -18,14 +18,25 @@ import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mnist_mlp import config
 from mnist_mlp.config import Variant
-from mnist_mlp.description import CURVES, FINALS, Outputs, cpu, fingerprint, git, inputs, note, run_name
+from mnist_mlp.description import (
+    CURVES,
+    FINALS,
+    Outputs,
+    cpu,
+    fingerprint,
+    git,
+    inputs,
+    lock_digest,
+    note,
+    resolved,
+    run_name,
+)
 from mnist_mlp.store import Store, open_store, shown, uri
 
 if TYPE_CHECKING:
@@ -49,7 +60,7 @@ def training(variant: Variant, dataset: dict[str, Any]) -> Iterator[Callable[[Pa
         nonlocal logged
         if begun:
             seconds = {"training_seconds": time.monotonic() - began}
-            logged = bool(_attempt(lambda: _finish(*begun, variant, dataset, Outputs.read(folder), seconds)))
+            logged = bool(_attempt(lambda: finish(*begun, variant, dataset, Outputs.read(folder), seconds)))
 
     def end(status: Literal["FAILED", "KILLED"], reason: str) -> None:
         if begun:
@@ -69,37 +80,6 @@ def training(variant: Variant, dataset: dict[str, Any]) -> Iterator[Callable[[Pa
         end("FAILED", "its outputs were not logged")
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A training of some time ago. dataset: what dataset.json holds; with outputs off the reports, its name alone."""
-
-    variant: Variant
-    outputs: Outputs
-    dataset: dict[str, Any]
-    software: dict[str, str]
-
-    @property
-    def identity(self) -> dict[str, str]:
-        """The tag by which its run is found: its fingerprint or, without the data's digests, its results."""
-        if "sha256" in self.dataset:
-            return {"fingerprint": fingerprint(self.variant, self.dataset, self.software)}
-        return {"results": self.outputs.digest(self.variant)}
-
-
-def restore(store: Store, trained: Trained, stage: str) -> Literal["created", "completed"]:
-    """Make the run of a training that has none; complete the one made off the reports, once the outputs are here.
-
-    stage: the DVC stage's name. Where, when and with what else it was trained isn't known, so isn't told."""
-    variant, dataset, outputs = trained.variant, trained.dataset, trained.outputs
-    tags = {f"version.{package}": number for package, number in trained.software.items()} | trained.identity
-    tags |= {"dvc.stage": stage, "restored": "true", "source": "outputs" if "sha256" in dataset else "reports"}
-    reported = store.find(results=outputs.digest(variant), source="reports")
-    run = reported[0] if reported else _start(store, variant, dataset, tags)
-    _finish(store, run, variant, dataset, outputs, {})
-    store.log(run, tags=tags)
-    return "completed" if reported else "created"
-
-
 def _begin(variant: Variant, dataset: dict[str, Any]) -> "tuple[Store, Run]":
     from_dvc = {"dvc.stage": "DVC_STAGE", "dvc.experiment": "DVC_EXP_NAME", "dvc.baseline": "DVC_EXP_BASELINE_REV"}
     tags = {tag: os.environ[name] for tag, name in from_dvc.items() if os.environ.get(name)}
@@ -107,26 +87,31 @@ def _begin(variant: Variant, dataset: dict[str, Any]) -> "tuple[Store, Run]":
     tags |= {"version.python": platform.python_version(), "cpu": cpu(), "source": "training"}
     tags["fingerprint"] = fingerprint(variant, dataset, config.load().software)
     store = open_store()
-    return store, _start(store, variant, dataset, tags)
+    return store, start(store, variant, dataset, tags, os.environ.get("DVC_EXP_NAME"))
 
 
-def _start(store: Store, variant: Variant, dataset: dict[str, Any], tags: dict[str, str]) -> "Run":
-    tags = tags | git() | _names(variant) | {"dataset": dataset["name"], "mlflow.source.name": "stages/train.py"}
-    run = store.start(run_name(variant), tags | {"mlflow.note.content": note(variant, dataset)})
-    store.log(run, parameters=_names(variant) | variant.parameters())
+def start(
+    store: Store, variant: Variant, dataset: dict[str, Any], tags: dict[str, str], experiment: str | None = None
+) -> "Run":
+    """A new run of a variant, with its parameters and words. dataset: what dataset.json holds, or its name alone."""
+    told = {"kind": "variant", "dataset": dataset["name"], "mlflow.source.name": "stages/train.py"}
+    told |= git() | lock_digest() | tags | _names(variant) | {"mlflow.note.content": note(variant, dataset)}
+    run = store.start(run_name(variant, experiment), told)
+    store.log(run, parameters=_names(variant) | resolved(variant))
     return run
 
 
-def _finish(
+def finish(
     store: Store, run: "Run", variant: Variant, dataset: dict[str, Any], outputs: Outputs, more: dict[str, float]
 ) -> bool:
+    """Log a variant's numbers and figures to its run, make its replicates' and end them. more: further metrics."""
     finals = outputs.finals
     means = finals.drop(columns="seed").mean().to_dict() | {"parameters": outputs.parameters} | more
     if len(finals) > 1:
         means |= {f"{name}_std": finals[name].std(ddof=1) for name in FINALS if name.endswith("accuracy")}
     curves = outputs.history.groupby("epoch")[CURVES].mean()
     tags = {"results": outputs.digest(variant), "mlflow.note.content": note(variant, dataset, outputs)}
-    store.log(run, _points(curves, means), tags=tags)
+    store.log(run, _points(curves, {name: round(value, 6) for name, value in means.items()}), tags=tags)
     if "sha256" in dataset:
         store.log_inputs(run, inputs(variant, dataset))
 
@@ -134,12 +119,12 @@ def _finish(
     for final in finals.to_dict("records"):
         seed = final.pop("seed")
         own = outputs.history[outputs.history["seed"] == seed].set_index("epoch")[CURVES]
-        child = nested.get(f"seed {seed}") or store.start(f"seed {seed}", _names(variant), run)
+        child = nested.get(f"seed {seed}") or store.start(f"seed {seed}", _names(variant) | {"kind": "replicate"}, run)
         store.log(child, _points(own, final), {"seed": seed})
         store.end(child, "FINISHED")
 
     with tempfile.TemporaryDirectory() as folder:
-        outputs.write(f"{variant.study}: {run_name(variant)}", Path(folder))
+        outputs.write(f"{variant.study}: {run.info.run_name}", Path(folder))
         store.keep(run, Path(folder))
     store.end(run, "FINISHED")
     return True
@@ -150,9 +135,10 @@ def _names(variant: Variant) -> dict[str, str]:
 
 
 def _points(curves: "pd.DataFrame", finals: dict[str, float]) -> list[tuple[str, int, float]]:
-    """Name, step, value. The validation's final figures are its curves' last points."""
-    points = [(name, epoch, value) for name in CURVES for epoch, value in curves[name].items()]
-    return points + [(name, curves.index[-1], value) for name, value in finals.items() if name not in CURVES]
+    """Name, step, value. The validation's final figures are its curves' last points; the others have no step, so that
+    the UI draws bars of them."""
+    points = [(name, epoch, round(value, 9)) for name in CURVES for epoch, value in curves[name].items()]
+    return points + [(name, 0, value) for name, value in finals.items() if name not in CURVES]
 
 
 def _attempt(step: Callable[[], Any]) -> Any:

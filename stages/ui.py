@@ -3,6 +3,7 @@
 Makes the store agree with the outputs first, as `python -m stages.track` does.
 """
 
+import json
 import os
 import signal
 import socket
@@ -17,17 +18,34 @@ from stages import run, track
 
 HOST, PORT = "127.0.0.1", 5000
 PATIENCE = 120  # seconds
-VIEWS = {
-    "all runs": "?workflowType=machine_learning",
-    "their curves": "/runs?compareRunsMode=CHART&workflowType=machine_learning",
-}
+# What the links open: MLflow keeps such a view, when somebody shares one, in a tag of the experiment.
+COLUMNS = [f"metrics.`{name}`" for name in ("test_accuracy", "test_accuracy_std", "test_loss", "val_accuracy")]
+COLUMNS += [
+    f"params.`{name}`" for name in ("study", "activation", "optimizer", "learning_rate", "epochs", "batch_size")
+]
+CHARTS = [("LINE", name) for name in ("val_accuracy", "val_loss", "accuracy", "loss")] + [("BAR", "test_accuracy")]
+VARIANTS = {
+    "searchFilter": "tags.kind = 'variant'", "orderByKey": "metrics.`test_accuracy`", "orderByAsc": False,
+    "startTime": "ALL", "lifecycleFilter": "Active", "modelVersionFilter": "All Runs", "datasetsFilter": [],
+    "selectedColumns": COLUMNS, "columnOrder": COLUMNS, "runsHiddenMode": "SHOW_ALL",
+    "compareRunCharts": [
+        {"type": kind, "uuid": name, "metricKey": name, "selectedMetricKeys": [name], "metricSectionId": "chosen",
+         "displayName": name, "displayPoints": False, "deleted": False, "isGenerated": False, "xAxisKey": "step",
+         "xAxisScaleType": "linear", "scaleType": "linear", "yAxisKey": "metric", "yAxisExpressions": [],
+         "range": {}, "lineSmoothness": 0, "useGlobalLineSmoothing": True, "useGlobalXaxisKey": True,
+         "ignoreOutliers": False, "runsCountToCompare": 100}
+        for kind, name in CHARTS
+    ],
+    "compareRunSections": [{"uuid": "chosen", "name": "Curves", "display": True, "isReordered": True}],
+    "isAccordionReordered": True,
+}  # fmt: skip
 
 
 def main() -> None:
     track.main()
     opened = store.open_store()
     if not opened.local:
-        _say(store.shown(store.uri()).rstrip("/"), opened.experiment)
+        _say(store.shown(store.uri()).rstrip("/"), opened)
         return
     port = _free_port()
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", opened.address, "--host", HOST,
@@ -40,7 +58,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         _wait(server, f"http://{HOST}:{port}/health")
-        _say(f"http://{HOST}:{port}", opened.experiment)
+        _say(f"http://{HOST}:{port}", opened)
         print("Ctrl-C ends it", flush=True)
         server.wait()
     except KeyboardInterrupt:
@@ -51,9 +69,16 @@ def main() -> None:
             server.wait()
 
 
-def _say(address: str, experiment: str) -> None:
-    for what, view in VIEWS.items():
-        print(f"{what}: {address}/#/experiments/{experiment}{view}", flush=True)
+def _say(address: str, opened: store.Store) -> None:
+    client, page = opened.client, f"{address}/#/experiments/{opened.experiment}/runs"
+    shared = "viewStateShareKey=variants&workflowType=machine_learning"
+    tag, state = "mlflow.sharedViewState.variants", json.dumps(VARIANTS)
+    if client.get_experiment(opened.experiment).tags.get(tag) != state:
+        client.set_experiment_tag(opened.experiment, tag, state)
+    print(f"all variants, the best first: {page}?{shared}")
+    print(f"their curves: {page}?compareRunsMode=CHART&{shared}")
+    for found in opened.find(kind="comparison")[:1]:
+        print(f"the comparison: {page}/{found.info.run_id}/artifacts/comparison.html?workflowType=machine_learning")
 
 
 def _free_port() -> int:

@@ -16,7 +16,7 @@ import pytest
 from conftest import Project
 from filelock import FileLock, Timeout
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("robustness")]
 OUTPUTS = ("data", "models", "reports")
 
 

@@ -18,8 +18,10 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from mnist_mlp import UserError, config, store, tracking
-from mnist_mlp.description import CODE, fingerprint, note, run_name
+from mnist_mlp import UserError, champion, config, store, tracking
+from mnist_mlp.description import CODE, fingerprint, note, resolved, run_name
+from mnist_mlp.locked import md5
+from mnist_mlp.restoring import Trained
 from stages import track
 
 ROOT = Path(__file__).parents[1]
@@ -102,24 +104,28 @@ def write_reports(variants: list[config.Variant]) -> None:
 def write_lock(variants: list[config.Variant], reports: bool = False) -> None:
     """dvc.lock, as DVC writes it once these are trained."""
     raw = YAML(typ="safe").load(Path("params.yaml").read_text())
-    digests = [{"path": path.as_posix(), "hash": "md5", "md5": track._md5(path)} for path in CODE]
-    data = {"path": "data/prepared", "hash": "md5", "md5": track._md5(Path("data/prepared"))}
+    digests = [{"path": path.as_posix(), "hash": "md5", "md5": md5(path)} for path in CODE]
+    data = {"path": "data/prepared", "hash": "md5", "md5": md5(Path("data/prepared"))}
     stages = {"preprocess": {"cmd": "...", "outs": [data]}}
     for variant in variants:
         study, name = variant.study, variant.name
+        stage = Trained(variant, None, {}, {}).stage
         if study == "candidate":
             params = {key: raw[key] for key in [*variant.parameters(), "software"]}
         else:
             params = {f"{study}.protocol": raw[study]["protocol"], "software": raw["software"]}
             params[f"{study}.variants.{name}"] = raw[study]["variants"][name]
-        out = {"path": variant.folder.as_posix(), "hash": "md5", "md5": track._md5(variant.folder)}
-        stages[track.STAGES[study].format(name)] = {
+        out = {"path": variant.folder.as_posix(), "hash": "md5", "md5": md5(variant.folder)}
+        stages[stage] = {
             "deps": [data, *digests], "params": {"params.yaml": params}, "outs": [out],
         }  # fmt: skip
     if reports:
-        outs = [{"path": path.as_posix(), "hash": "md5", "md5": track._md5(path)} for path in track.REPORTED]
-        read = {"path": "params.yaml", "hash": "md5", "md5": track._md5(config.PARAMS)}
+        outs = [{"path": path.as_posix(), "hash": "md5", "md5": md5(path)} for path in track.REPORTED]
+        read = {"path": "params.yaml", "hash": "md5", "md5": md5(config.PARAMS)}
         stages["evaluate"] = {"deps": [read], "outs": outs}
+    if Path("reports/comparison.md").exists():
+        compared = [{"path": path, "md5": md5(Path(path))} for path in ("reports/comparison.md", "reports/figures")]
+        stages["compare"] = {"outs": compared}
     YAML(typ="safe").dump({"schema": "2.0", "stages": stages}, Path("dvc.lock"))
 
 
@@ -140,6 +146,7 @@ def some_variants() -> list[config.Variant]:
 
 
 def test_a_training_is_logged_whole(made, monkeypatch, capfd):
+    Path("dvc.lock").write_text("stages: {}\n")
     settings = {"DVC_STAGE": "train-architecture@model4", "DVC_EXP_NAME": "dusky-mole", "DVC_EXP_BASELINE_REV": "abc"}
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
@@ -151,14 +158,14 @@ def test_a_training_is_logged_whole(made, monkeypatch, capfd):
     history = pd.read_csv(variant.folder / "history.csv")
     finals = pd.DataFrame(json.loads((variant.folder / "metrics.json").read_text())["replicates"])
     assert (run.info.run_name, run.info.status) == ("model4", "FINISHED")
-    expected = {"study": "architectures", "variant": "model4"} | variant.parameters()
+    expected = {"study": "architectures", "variant": "model4"} | variant.parameters() | {"learning_rate": 0.01}
     assert run.data.params == {
         key: value if isinstance(value, str) else json.dumps(value) for key, value in expected.items()
     }
     metrics = run.data.metrics
     for name in tracking.FINALS:
-        assert metrics[name] == pytest.approx(finals[name].mean())
-    assert metrics["test_accuracy_std"] == pytest.approx(finals["test_accuracy"].std(ddof=1))
+        assert metrics[name] == pytest.approx(finals[name].mean(), abs=1e-6)
+    assert metrics["test_accuracy_std"] == pytest.approx(finals["test_accuracy"].std(ddof=1), abs=1e-6)
     assert {"train_accuracy_std", "val_accuracy_std"} < metrics.keys()
     assert "test_loss_std" not in metrics
     assert (metrics["parameters"], metrics["penalty"]) == (1234, 0.25)
@@ -173,6 +180,8 @@ def test_a_training_is_logged_whole(made, monkeypatch, capfd):
     assert (tags["study"], tags["variant"]) == ("architectures", "model4")
     assert (tags["dataset"], tags["version.keras"]) == ("mnist", dict(config.load().software)["keras"])
     assert tags["fingerprint"] == fingerprint(variant, DATASET, config.load().software)
+    assert tags["dvc.lock"] == md5(Path("dvc.lock"))
+    assert {"cpu", "version.python", "version.tensorflow", "version.mlflow", "version.dvc"} < tags.keys()
     assert "512, dropout 0.25, 128, batch norm, 64" in tags["mlflow.note.content"]
     assert f"{finals['test_accuracy'].mean():.2%}" in tags["mlflow.note.content"]
     contexts = {
@@ -209,6 +218,30 @@ def test_a_moved_checkout_shows_its_figures_and_one_elsewhere_writes_to_it(made,
     assert [file.path for file in listed] == ["figures/accuracy.png", "figures/loss.png"]
     train(config.load().candidate)
     assert len(list(moved.glob("mlruns/artifacts/*/artifacts/figures/*.png"))) == 4
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_registered_model_is_found_once_its_store_is_moved(made, tmp_path, monkeypatch, apart):
+    """apart: a store outside of the checkout, whose paths are absolute, is moved; else the checkout is."""
+    if apart:
+        (made / "mlruns").rename(tmp_path / "store")
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/store/mlflow.db")
+    champion.FOLDER.mkdir(parents=True)
+    (champion.FOLDER / "model.keras").write_bytes(b"a model")
+    scored = {"study": "techniques", "variant": "l1-tanh", "seed": 1, "test_accuracy": 0.5, "scaling": "?", "md5": "?"}
+    (champion.FOLDER / "champion.json").write_text(json.dumps(scored))
+    changed = [champion.register(store.open_store(), config.load()) for _ in range(2)]
+    assert changed == [True, False]
+    if apart:
+        (tmp_path / "store").rename(tmp_path / "elsewhere")
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/elsewhere/mlflow.db")
+    else:
+        monkeypatch.chdir(made.rename(tmp_path / "elsewhere"))
+    client = store.open_store().client
+    (version,) = client.search_model_versions(f"name = '{champion.NAME}'")
+    kept = Path(client.get_model_version_download_uri(champion.NAME, version.version))
+    assert (kept / "artifacts/model.keras").read_bytes() == b"a model"
+    assert client.get_model_version_by_alias(champion.NAME, champion.ALIAS).tags["variant"] == "l1-tanh"
 
 
 def test_processes_that_open_a_missing_store_at_once_lose_no_run(checkout):
@@ -254,7 +287,7 @@ def test_a_process_killed_leaves_no_running_run(made, sent, status):
     process.stdout.close()
     (run,) = runs()
     assert run.info.status == "KILLED"
-    assert run.data.tags[store.REASON] == ("its process was killed" if status < 0 else "SIGTERM")
+    assert run.data.tags[store.REASON] == ("its process is gone" if status < 0 else "SIGTERM")
     if status < 0:
         train(config.load().candidate)
         assert sorted(run.info.status for run in runs()) == ["FINISHED", "KILLED"]
@@ -428,11 +461,114 @@ def test_a_fresh_clone_shows_the_reports_and_the_outputs_complete_them(made, cap
         assert len(run.inputs.dataset_inputs) == 3
 
 
+def test_the_reports_are_one_run_for_each_state_of_theirs(made, capsys):
+    Path("reports/figures").mkdir(parents=True)
+    for name, content in {
+        "comparison.md": "# Tables",
+        "figures/map.png": "",
+        "metrics.json": '{"dataset": "mnist", "rank": 3}',
+    }.items():
+        Path("reports", name).write_text(content)
+    write_lock([])
+    track.main()
+    track.main()
+    (run,) = runs()
+    assert (run.info.run_name, run.info.status, run.data.tags["study"]) == ("comparison", "FINISHED", "comparison")
+    assert run.data.metrics == {"comparison/rank": 3}
+    kept = made / run.info.artifact_uri
+    assert (kept / "comparison.md").read_text() == "# Tables"
+    assert (kept / "figures/map.png").exists()
+    Path("reports/comparison.md").write_text("# Other tables")
+    track.main()
+    write_lock([])
+    track.main()
+    assert capsys.readouterr().out.splitlines() == [
+        "1 created, 0 completed, 0 unchanged",
+        "0 created, 0 completed, 1 unchanged",
+        "comparison: reports/comparison.md isn't what dvc.lock has; run `dvc checkout` or `dvc repro`",
+        "0 created, 0 completed, 0 unchanged, 1 skipped",
+        "1 created, 0 completed, 0 unchanged",
+    ]
+    assert len(runs()) == 2
+
+
+def test_an_experiment_that_trained_nothing_gets_a_run_of_its_name(made, monkeypatch, capsys):
+    """Its candidate was trained before: by the checkout itself, here, and by another experiment."""
+
+    def git(*words: str) -> str:
+        who = ("-c", "user.name=test", "-c", "user.email=test@localhost")
+        return subprocess.run(["git", *who, *words], check=True, capture_output=True, text=True).stdout.strip()
+
+    def commit() -> str:
+        git("add", "--all", "--", ".", ":!mlruns", ":!models", ":!data")
+        git("commit", "--quiet", "--message", "state")
+        return git("rev-parse", "HEAD")
+
+    candidate = config.load().candidate
+    train(candidate)
+    write_reports([candidate])
+    write_lock([candidate], reports=True)
+    git("init", "--quiet")
+    baseline = commit()
+    with monkeypatch.context() as patch:
+        patch.setenv("DVC_EXP_NAME", "live-mole")
+        patch.setenv("DVC_EXP_BASELINE_REV", baseline)
+        train(candidate)
+    Path("reports/metrics.json").write_text('{"dataset": "mnist", "rank": 1}')
+    revision = commit()
+    Path("reports/history.csv").write_text("epoch")
+    broken = commit()
+    git("checkout", "--quiet", revision, "--", "reports")
+    for name, held in {"live-mole": revision, "cached-mole": revision, "odd-mole": broken}.items():
+        git("update-ref", f"refs/exps/{baseline[:2]}/{baseline[2:]}/{name}", held)
+    git("update-ref", "refs/exps/stash", broken)
+    track.main()
+    track.main()
+    said = capsys.readouterr().out.splitlines()
+    assert said[1::2] == [
+        "1 created, 0 completed, 2 unchanged, 1 skipped",
+        "0 created, 0 completed, 3 unchanged, 1 skipped",
+    ]
+    assert all(line.startswith("experiment odd-mole: can't be read (") for line in said[::2])
+    named = {run.data.tags["dvc.experiment"]: run for run in runs() if "dvc.experiment" in run.data.tags}
+    assert {name: run.data.tags["dvc.revision"] for name, run in named.items()} == {
+        "live-mole": revision,
+        "cached-mole": revision,
+    }
+    cached = named["cached-mole"]
+    assert (cached.info.run_name, cached.info.status) == ("cached-mole", "FINISHED")
+    assert cached.data.tags["restored"] == "true"
+    assert cached.data.tags["mlflow.source.git.commit"] == revision
+    assert cached.data.metrics["test_accuracy"] == pytest.approx(named["live-mole"].data.metrics["test_accuracy"])
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("pipeline")
+def test_a_sweep_over_the_baseline_ends_with_a_run_for_each_experiment(project):
+    project.run("dvc", "exp", "run", "--queue", "-S", "activation=relu,tanh,gelu", "-S", "optimizer=sgd,adam")
+    project.run("dvc", "exp", "run", "--run-all", "--jobs", "2")
+    listed = {line.split("[")[1].rstrip("]") for line in project.run("dvc", "exp", "list").splitlines() if "[" in line}
+    assert len(listed) == 6
+    project.run("python", "-m", "stages.track")
+    assert project.run("python", "-m", "stages.track").startswith("0 created, 0 completed, ")
+    code = """
+import json, mlflow
+client = mlflow.MlflowClient("sqlite:///mlruns/mlflow.db")
+runs = client.search_runs(["1"], "tags.kind = 'variant' and tags.`dvc.experiment` != ''", max_results=100)
+tried = [[r.info.run_name, r.info.status, r.data.params["activation"], r.data.params["optimizer"]] for r in runs]
+print(json.dumps(tried))
+"""
+    runs = json.loads(project.run("python", "-W", "ignore", "-c", code).splitlines()[-1])
+    assert sorted(name for name, *_ in runs) == sorted(listed)
+    assert {status for _, status, *_ in runs} == {"FINISHED"}
+    assert len({(activation, optimizer) for *_, activation, optimizer in runs}) == 6
+
+
 def test_a_folder_is_digested_as_by_dvc(tmp_path):
     for name, text in {"b.txt": "one\n", "y/a.txt": "two\n", "é.txt": "é\n"}.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
-    assert track._md5(tmp_path) == "8df02df500db29f161e6f539da9486f9.dir"  # `dvc add`, 3.67.1
+    assert md5(tmp_path) == "8df02df500db29f161e6f539da9486f9.dir"  # `dvc add`, 3.67.1
 
 
 def test_a_fingerprint_follows_from_what_a_training_depends_on(checkout):
@@ -453,13 +589,22 @@ def test_a_fingerprint_follows_from_what_a_training_depends_on(checkout):
     assert len(others | {same, fingerprint(variant, DATASET, software)}) == 7
 
 
-def test_names_and_notes(checkout, monkeypatch):
+def test_a_default_learning_rate_is_logged_as_kerass_own(checkout):
+    import keras
+
+    for name in config.OPTIMIZERS:
+        variant = config.load().candidate.model_copy(update={"optimizer": name})
+        expected = float(keras.optimizers.get(name).learning_rate)
+        assert resolved(variant)["learning_rate"] == pytest.approx(expected), name
+    assert resolved(variant.model_copy(update={"learning_rate": 0.5}))["learning_rate"] == 0.5
+
+
+def test_names_and_notes(checkout):
     candidate = config.load().candidate
     layers = [{"dense": {"units": 64, "l1": 0.1}}, "batch_norm", {"activity_l2": 0.5}]
     other = config.Variant(**{**candidate.model_dump(), "layers": layers, "activation": "tanh"})
     assert run_name(other) == "candidate tanh adam [64 l1 0.1, batch norm, activity l2 0.5]"
-    monkeypatch.setenv("DVC_EXP_NAME", "dusky-mole")
-    assert run_name(candidate) == "dusky-mole"
+    assert run_name(candidate, "dusky-mole") == "dusky-mole"
     assert run_name(config.load().variant("architectures", "model1")) == "model1"
     assert "no published figure" in note(candidate, DATASET | {"name": config.SAMPLE})
     assert "no published figure" not in note(candidate, DATASET)

@@ -1,0 +1,42 @@
+"""DVC's experiments, as git holds them: a reference refs/exps/<its baseline's commit>/<its name> to a commit each."""
+
+import contextlib
+import io
+import re
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """baseline and revision: commits, the one that it set out from and the one that holds its results."""
+
+    name: str
+    baseline: str
+    revision: str
+
+    @contextlib.contextmanager
+    def files(self) -> Iterator[None]:
+        """Be in a folder, for a while, that holds its commit's files."""
+        archive = _git("archive", self.revision)
+        with tempfile.TemporaryDirectory() as folder, tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+            tar.extractall(folder, filter="data")
+            with contextlib.chdir(folder):
+                yield
+
+
+def finished() -> list[Experiment]:
+    """Every finished experiment of this repository; none where there is no repository."""
+    try:
+        lines = _git("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps").decode().splitlines()
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    found = (re.fullmatch(r"(\w+) refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/(.+)", line) for line in lines)
+    return [Experiment(match[4], match[2] + match[3], match[1]) for match in found if match]
+
+
+def _git(*words: str) -> bytes:
+    return subprocess.run(["git", *words], check=True, capture_output=True, timeout=60).stdout
