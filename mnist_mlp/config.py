@@ -270,7 +270,12 @@ def load(path: Path = PARAMS) -> Params:
     except ValidationError as error:
         faults = error.errors()
         inner = [e for e in faults if not any(e["loc"] == o["loc"][: len(e["loc"])] != o["loc"] for o in faults)]
-        raise UserError("\n".join(dict.fromkeys(f"{path}: {_line(e)}" for e in inner))) from None
+        raise UserError("\n".join(dict.fromkeys(f"{path}: {_printable(_line(e))}" for e in inner))) from None
+
+
+def _printable(text: str) -> str:
+    """On one line, whatever characters a key holds."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def _line(error: dict) -> str:

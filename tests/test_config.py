@@ -88,6 +88,7 @@ FAULTS = [
     ("model1: {activation", "model1: {colour: 1, activation", "architectures.variants.model1.colour: unknown key"),
     ("    model1:", "    mo.del:", "variant names of a-z, 0-9, _ and -, unlike 'mo.del'"),
     ("    batch_size: 32\n", "", "techniques.protocol.batch_size: missing; write it"),
+    ("dataset: auto", '"data\\x85set": auto', "data\\x85set: unknown key; allowed there: "),
     ("dataset: auto", "dataset: imagenet", "dataset: found 'imagenet'; allowed: auto, mnist-sample, mnist"),
     ("dataset: auto", "dataset: auto\ndataset: mnist", "not valid YAML: "),
     (
