@@ -94,7 +94,7 @@ def seen(browser: webdriver.Chrome, script: str, *values, condition=bool):
         found = driver.execute_script(f"return {script}", *values)
         return condition(found)
 
-    WebDriverWait(browser, PATIENCE, 0.5).until(look, f"never saw what is sought; last: {found!r}")
+    WebDriverWait(browser, PATIENCE, 0.5).until(look, f"never saw what is sought of: {script}")
     return found
 
 
