@@ -254,7 +254,7 @@ opened.end(opened.start("a run", {}), "FINISHED")
         subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, env=environment())
         for _ in range(4)
     ]
-    assert [process.communicate(timeout=60)[1] for process in started] == [""] * 4
+    assert [process.communicate(timeout=180)[1] for process in started] == [""] * 4
     assert [run.info.status for run in runs()] == ["FINISHED"] * 4
 
 
