@@ -8,6 +8,7 @@ status 1 where an output differs, unless the training was done on another CPU, w
 """
 
 import argparse
+import functools
 import os
 import shlex
 import shutil
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,29 +36,29 @@ def main() -> None:
     parser.add_argument("stages", nargs="*", metavar="STAGE", help="stages as dvc.lock names them")
     parser.add_argument("--all", action="store_true", help="every stage of dvc.lock")
     arguments = parser.parse_args()
-    lock = Lock().stages
+    lock, here = Lock().stages, functools.cache(md5)  # hundreds of megabytes of data, which most stages start from
     names = list(lock) if arguments.all else arguments.stages
     if not names:
         raise UserError("no stage named; name some as dvc.lock does, such as train-architecture@model2, or say --all")
     for name in names:
         if name not in lock:
             raise UserError(f"{LOCK}: no stage {name!r}; run `dvc repro`, or see `dvc stage list`")
-        _refuse_changes(name, lock[name])
+        _refuse_changes(name, lock[name], here)
     wrong = [name for name in names if not _verify(name, lock[name])]
     print(f"{len(names) - len(wrong)} of {len(names)} stages give what {LOCK} has")
     if wrong:
         raise UserError(f"differences that nothing known explains: {', '.join(wrong)}")
 
 
-def _refuse_changes(name: str, entry: dict[str, Any]) -> None:
-    """Raise UserError where what the stage starts from isn't what dvc.lock has."""
+def _refuse_changes(name: str, entry: dict[str, Any], here: Callable[[Path], str | None]) -> None:
+    """Raise UserError where what the stage starts from isn't what dvc.lock has. here: a path's digest, by `md5`."""
     then = entry.get("params", {}).get(str(config.PARAMS), {})
     now = parameters(list(then))
     for key, value in then.items():
         if now.get(key) != value:
             raise UserError(f"{config.PARAMS}: {key} changed since {name} ran; run `dvc repro` first")
     for dependency in entry.get("deps", []):
-        if md5(Path(dependency["path"])) != dependency["md5"]:
+        if here(Path(dependency["path"])) != dependency["md5"]:
             raise UserError(f"{dependency['path']}: not what {name} started from; run `dvc checkout` or `dvc repro`")
 
 
@@ -129,12 +131,11 @@ def _difference(ours: Path, theirs: Path) -> str:
 
 def _other_cpu(name: str) -> str:
     """Where MLflow knows that a training was done on another CPU than this one: its name, else nothing."""
-    from mnist_mlp.store import open_store  # seconds
-
-    study, _, variant = name.removeprefix("train-").partition("@")
     if not name.startswith("train-"):
         return ""
-    variant = variant or study
+    from mnist_mlp.store import open_store  # seconds
+
+    variant = name.removeprefix("train-").rpartition("@")[2]
     runs = open_store().find(variant=variant, source="training")
     there = next((run.data.tags.get("cpu") for run in runs if "cpu" in run.data.tags), None)
     if there is None or there == cpu():

@@ -16,6 +16,8 @@ import pytest
 from conftest import Project
 from filelock import FileLock, Timeout
 
+from stages import LOCKS
+
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("robustness")]
 OUTPUTS = ("data", "models", "reports")
 
@@ -56,7 +58,7 @@ def training(project: Project) -> list[psutil.Process]:
 def under_way(project: Project) -> bool:
     """Whether the candidate's training runs and has taken note of its inputs."""
     try:
-        FileLock(project.folder / ".dvc/tmp/stages/train-candidate.lock").acquire(blocking=False).lock.release()
+        FileLock(project.folder / LOCKS / "train-candidate.lock").acquire(blocking=False).lock.release()
     except Timeout:
         time.sleep(1)
         return True
