@@ -14,13 +14,13 @@ IMAGE = (28, 28)
 CLASSES = 10
 
 
-def build(network: Network, seed: int, fast: bool = False) -> keras.Model:
-    """A model from scaled images, float32 [n, 28, 28], to class probabilities, float32 [n, 10].
+def build(network: Network, seed: int, fast: bool = False, shape: tuple[int, ...] = IMAGE) -> keras.Model:
+    """A model from scaled images, float32 [n, *shape], to class probabilities, float32 [n, 10].
 
     Weights and dropout follow from `seed` alone. The i-th dense layer starts from the same weights in every network in
     which it has the same shape, so that variants are compared from the same start.
     """
-    inputs = x = keras.Input(IMAGE, name="images")
+    inputs = x = keras.Input(shape, name="images")
     if not any(layer.kind == "flatten" for layer in network.layers):
         x = keras.layers.Flatten(name="flatten")(x)
     counts: dict[str, int] = {}

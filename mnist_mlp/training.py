@@ -18,11 +18,13 @@ from pathlib import Path
 import numpy as np
 
 from mnist_mlp import UserError, saving
-from mnist_mlp.config import Variant
+from mnist_mlp.config import ActivityPenalty, Dense, Dropout, Flatten, Variant
 from mnist_mlp.metrics import accuracy, cross_entropy
 
 PREPARED = Path("data/prepared")
 CHUNK = 1000  # images scored at once
+# Optimizers that move each weight by its own gradients alone, and leave one that has none where it is.
+ELEMENTWISE = ("adadelta", "adagrad", "adam", "adamax", "nadam", "rmsprop", "sgd")
 CHECKPOINT = 5.0  # seconds of training that an interruption may cost a replicate, and the epoch under way
 
 
@@ -126,8 +128,10 @@ class _Program:
 
     def __init__(self, variant: Variant, data: Data):
         self.variant, self.data = variant, data
-        self.train_set, self.validation = _tensors(data.train), _tensors(data.validation)
-        self.model = networks.build(variant, variant.seeds[0], fast=True)
+        self.lit = _lit(variant, data)
+        self.train_set, self.validation = self._tensors(data.train), self._tensors(data.validation)
+        shape = networks.IMAGE if self.lit is None else self.lit.shape
+        self.model = networks.build(variant, variant.seeds[0], fast=True, shape=shape)
         self.optimizer = _optimizer(variant)
         self.optimizer.build(self.model.trainable_variables)
         self.epoch = tf.function(self._epoch, jit_compile=True, autograph=False)
@@ -137,7 +141,20 @@ class _Program:
 
     def initial(self, model: keras.Model) -> tuple:
         parts = (model.trainable_variables, model.non_trainable_variables, self.optimizer.variables)
-        return tuple([tf.identity(variable.value) for variable in part] for part in parts)
+        state = tuple([tf.identity(variable.value) for variable in part] for part in parts)
+        if self.lit is not None and model is not self.model:
+            state[0][0] = tf.gather(state[0][0], self.lit)
+        return state
+
+    def weights(self, model: keras.Model, state: tuple) -> dict[str, np.ndarray]:
+        """A trained state's weights by their path; model: the one that it began with."""
+        variables = (*model.trainable_variables, *model.non_trainable_variables)
+        values = {key.path: value.numpy() for key, value in zip(variables, (*state[0], *state[1]), strict=True)}
+        if self.lit is not None:
+            kernel = variables[0].numpy()
+            kernel[self.lit] = values[variables[0].path]
+            values[variables[0].path] = kernel
+        return values
 
     def order(self, seed: int, epoch: int) -> tf.Tensor:
         count = len(self.data.train[0])
@@ -178,8 +195,25 @@ class _Program:
         return self.model.stateless_call(*state[:2], images, training=False)[0]
 
     def probabilities(self, state, images: np.ndarray) -> np.ndarray:
-        parts = (images[start : start + CHUNK] for start in range(0, len(images), CHUNK))
-        return np.concatenate([self.predict(state, tf.convert_to_tensor(part)).numpy() for part in parts])
+        parts = (self._images(images[start : start + CHUNK]) for start in range(0, len(images), CHUNK))
+        return np.concatenate([self.predict(state, part).numpy() for part in parts])
+
+    def _images(self, images: np.ndarray) -> tf.Tensor:
+        return tf.convert_to_tensor(images if self.lit is None else images.reshape(len(images), -1)[:, self.lit])
+
+    def _tensors(self, pair: tuple[np.ndarray, np.ndarray]) -> tuple[tf.Tensor, tf.Tensor]:
+        return self._images(pair[0]), tf.convert_to_tensor(pair[1])
+
+
+def _lit(variant: Variant, data: Data) -> np.ndarray | None:
+    """The pixels that some image lights, in MNIST 719 of 784: int [n], where the first product may leave out the rest.
+
+    Their weights have no gradient. So they stay as they began, unless something else moves them, and never count."""
+    pixelwise = (ActivityPenalty, Dropout, Flatten)
+    first = next((layer for layer in variant.layers if not isinstance(layer, pixelwise)), None)
+    if not isinstance(first, Dense) or first.l1 or first.l2 or variant.optimizer not in ELEMENTWISE:
+        return None
+    return np.flatnonzero(data.all_train[0].any(axis=0) | data.test[0].any(axis=0))
 
 
 def _loop(count: int, size: int, body: Callable, state, sums):
@@ -245,21 +279,16 @@ def _replicate(
     figures |= _scored("test", probabilities, data.test[1])
     names = [f"{split}_{what}" for split in ("train", "val", "test") for what in ("loss", "accuracy")]
     metrics = {name: figures[name] for name in [*names, "penalty"]}
-    return Replicate(seed, _plain(variant, seed, model, state), curve[:, [0, 1, 3, 4]], metrics, probabilities)
+    plain = _plain(variant, seed, program.weights(model, state))
+    return Replicate(seed, plain, curve[:, [0, 1, 3, 4]], metrics, probabilities)
 
 
 def _scored(split: str, probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     return {f"{split}_loss": cross_entropy(probabilities, labels), f"{split}_accuracy": accuracy(probabilities, labels)}
 
 
-def _plain(variant: Variant, seed: int, model: keras.Model, state: tuple) -> keras.Model:
-    variables = (*model.trainable_variables, *model.non_trainable_variables)
-    values = {variable.path: value for variable, value in zip(variables, (*state[0], *state[1]), strict=True)}
+def _plain(variant: Variant, seed: int, weights: dict[str, np.ndarray]) -> keras.Model:
     plain = networks.build(variant, seed)
     for weight in plain.weights:
-        weight.assign(values[weight.path])
+        weight.assign(weights[weight.path])
     return plain
-
-
-def _tensors(pair: tuple[np.ndarray, np.ndarray]) -> tuple[tf.Tensor, tf.Tensor]:
-    return tuple(tf.convert_to_tensor(part) for part in pair)

@@ -18,10 +18,13 @@ PARAMS = config.load()
 
 
 def digits(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Digits that can be learned: a bright block whose place tells the class. float32 [n, 28, 28], uint8 [n]."""
+    """Digits that can be learned: a bright block whose place tells the class. float32 [n, 28, 28], uint8 [n].
+
+    As in MNIST, some pixels (here two columns) are dark in every image."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 10, n).astype(np.uint8)
     images = rng.uniform(0, 0.5, (n, 28, 28)).astype(np.float32)
+    images[:, :, [0, 27]] = 0
     for image, label in zip(images, labels, strict=True):
         image[2 * label : 2 * label + 6, 3:25] += 0.4
     return images, labels
@@ -90,6 +93,37 @@ def test_the_compiled_epoch_is_model_fit(optimizer, layers):
     assert np.quantile(apart, 0.999) < 5e-5
     assert apart.max() < 2e-3  # Adam divides by a gradient's size, and so turns rounding around zero into a step
     np.testing.assert_allclose(replicate.probabilities, model.predict(data.test[0], verbose=0), atol=5e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", [*config.OPTIMIZERS, "l2"])
+def test_pixels_dark_in_every_image_may_be_left_out_of_the_first_product(optimizer, monkeypatch):
+    """The same training to rounding with them and without, and their weights as they began; else they aren't left out.
+
+    One pixel is lit in a test image alone: it counts there, with the weights it began with."""
+    from mnist_mlp import training
+
+    first = {"dense": {"units": 16, "l2": 0.01} if optimizer == "l2" else 16}
+    variant = wide(optimizer="sgd" if optimizer == "l2" else optimizer, layers=[first], epochs=2, seeds=(0,))
+    data = made(variant)
+    data.test[0][0, 14, 0] = 1.0
+    (replicate,) = training.train(variant, data)
+    left_out = optimizer in training.ELEMENTWISE
+    lit = training._Program(variant, data).lit
+    assert (
+        lit is not None and lit.tolist() == [i for i in range(784) if i % 28 not in (0, 27) or i == 14 * 28]
+    ) == left_out
+    if left_out:
+        monkeypatch.setattr(training, "ELEMENTWISE", ())
+        (whole,) = training.train(variant, data)
+        np.testing.assert_allclose(replicate.curve, whole.curve, rtol=1e-4)
+        np.testing.assert_allclose(replicate.probabilities, whole.probabilities, atol=1e-4)
+        kernels = [one.model.get_weights()[0].reshape(28, 28, 16) for one in (replicate, whole)]
+        np.testing.assert_allclose(*kernels, atol=1e-3)
+        start = training.networks.build(variant, 0).get_weights()[0].reshape(28, 28, 16)
+        for kernel in kernels:
+            np.testing.assert_array_equal(kernel[:, [0, 27]], start[:, [0, 27]])
+            assert (kernel[:, 1:27] != start[:, 1:27]).any(axis=(0, 2)).all()
 
 
 @pytest.mark.slow
