@@ -24,7 +24,7 @@ $(VENV)/.installed: requirements.txt
 	@touch $@
 
 repro: setup  ## run the whole pipeline: download -> preprocess -> train -> evaluate -> compare
-	@dvc repro
+	@python -m stages.mend && dvc repro
 
 test: setup  ## every test: fast ones, slow ones, the pipeline, the browser
 	@ruff check . && ruff format --check --quiet .

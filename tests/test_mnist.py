@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import tracemalloc
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -381,6 +382,80 @@ def test_idx_files_are_written_as_they_are_read(tmp_path):
     mnist.write_idx(tmp_path / "file", array)
     assert (tmp_path / "file").read_bytes() == idx(array)
     assert np.array_equal(mnist.read_idx(tmp_path / "file"), array)
+
+
+def repro(*stages: str, kilobytes: int | None = None) -> subprocess.CompletedProcess:
+    """`dvc repro` in this folder, made a project; no process of it may hold more than so much memory."""
+    for name in ("dvc.yaml", "mnist_mlp", "stages"):
+        if not Path(name).exists():
+            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
+            copy(ROOT / name, name)
+    subprocess.run(["dvc", "init", "--quiet", "--no-scm", "--force"], check=True)
+    limit = f"ulimit -d {kilobytes} && " if kilobytes else ""
+    return subprocess.run(
+        ["sh", "-c", f'{limit} exec dvc repro "$@"', "dvc", *stages],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120,
+    )  # fmt: skip
+
+
+def bomb(size: int) -> bytes:
+    packer, block = zlib.compressobj(1, wbits=31), bytes(2**20)
+    return b"".join([*(packer.compress(block) for _ in range(size // 2**20)), packer.flush()])
+
+
+@pytest.mark.slow
+def test_dvc_repro_skips_every_hostile_source_in_bounded_time_and_memory(serve):
+    """A line each, then the one good source; a bomb of 2 GB within 600 MB, a server that stalls within its 10 s."""
+    flipped = bytearray(TINY[FIRST])
+    flipped[5000] ^= 1
+
+    def stalling_for_good(handler) -> None:
+        begin(handler, ("Content-Length", "1000"))
+        handler.wfile.write(b"\0\0\x08\x03")
+        time.sleep(60)
+
+    hostile = {
+        serve(PLAIN | {f"/{FIRST}": TINY[FIRST][:-1]}): "truncated: 78,415 of 78,416 bytes",
+        serve(PLAIN | {f"/{FIRST}": bytes(flipped)}): "other content: SHA-256",
+        serve({"*": HTML}): "not gzip and not an IDX file (an HTML page?)",
+        serve(ZIPPED | {f"/{FIRST}.gz": bomb(2 * 10**9)}): "more than the expected 78,416 bytes",
+        serve({"*": circling}): "more than 5 redirects",
+        serve({"*": endless}): "more than the expected 78,416 bytes",
+        serve({"*": stalling_for_good}): "timed out",
+        serve({"*": lambda handler: time.sleep(60)}): "no answer within 10 s",
+    }
+    good = serve(ZIPPED)
+    params(*hostile, good)
+    start = time.monotonic()
+    done = repro("download", kilobytes=600_000)
+    assert done.returncode == 0, done.stdout
+    assert time.monotonic() - start < 60
+    said = [line for line in done.stdout.splitlines() if line.startswith(("skipped", "mnist:"))]
+    assert len(said) == len(hostile) + 1 and said[-1] == f"mnist: taken from {good}"
+    for line, (address, reason) in zip(said, hostile.items(), strict=False):
+        assert line.startswith(f"skipped {address}: {FIRST}: ") and reason in line
+    assert {name: data for name, data in raw().items() if name != "dataset.json"} == TINY
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b"\0\0\x08\x03" + b"\xff" * 12, "its header says 4294967295 x 4294967295 x 4294967295"),
+        (b"\x80\x04\x95" + b"pickled" * 9, "not gzip and not an IDX file"),
+        (idx(np.zeros((100, 32, 32), np.uint8)), "found shape (100, 32, 32); allowed: (n, 28, 28)"),
+        (idx(np.zeros((99, 28, 28), np.uint8)), "found 99 images; allowed: at least 100"),
+    ],
+    ids=["header", "pickle", "shape", "count"],
+)
+def test_dvc_repro_refuses_files_whose_digests_are_right_and_content_is_not(content, fault):
+    contents = TINY | {FIRST: content}
+    params(stored("folder", contents), contents=contents)
+    done = repro("download")
+    assert done.returncode != 0
+    (line,) = [line for line in done.stdout.splitlines() if fault in line]
+    assert FIRST in line and "Traceback" not in done.stdout
+    assert not Path("data/raw").exists() and not Path("dvc.lock").exists()
 
 
 def test_the_sample_is_fixed_and_stratified():
