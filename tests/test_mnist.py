@@ -439,17 +439,17 @@ def test_dvc_repro_skips_every_hostile_source_in_bounded_time_and_memory(serve):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("content", "fault"),
+    ("contents", "fault"),
     [
-        (b"\0\0\x08\x03" + b"\xff" * 12, "its header says 4294967295 x 4294967295 x 4294967295"),
-        (b"\x80\x04\x95" + b"pickled" * 9, "not gzip and not an IDX file"),
-        (idx(np.zeros((100, 32, 32), np.uint8)), "found shape (100, 32, 32); allowed: (n, 28, 28)"),
-        (idx(np.zeros((99, 28, 28), np.uint8)), "found 99 images; allowed: at least 100"),
+        ({FIRST: b"\0\0\x08\x03" + b"\xff" * 12}, "its header says 4294967295 x 4294967295 x 4294967295"),
+        ({FIRST: b"\x80\x04\x95" + b"pickled" * 9}, "not gzip and not an IDX file"),
+        ({FIRST: idx(np.zeros((100, 32, 32), np.uint8))}, "found shape (100, 32, 32); allowed: (n, 28, 28)"),
+        (tiny(train=99), "found 99 images; allowed: at least 100"),
     ],
     ids=["header", "pickle", "shape", "count"],
 )
-def test_dvc_repro_refuses_files_whose_digests_are_right_and_content_is_not(content, fault):
-    contents = TINY | {FIRST: content}
+def test_dvc_repro_refuses_files_whose_digests_are_right_and_content_is_not(contents, fault):
+    contents = TINY | contents
     params(stored("folder", contents), contents=contents)
     done = repro("download")
     assert done.returncode != 0
