@@ -3,6 +3,7 @@
 Makes the store agree with the outputs first, as `python -m stages.track` does.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -12,6 +13,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
+
+import psutil
 
 from mnist_mlp import UserError, store
 from stages import run, track
@@ -47,17 +50,17 @@ def main() -> None:
     if not opened.local:
         _say(store.shown(store.uri()).rstrip("/"), opened)
         return
-    port = _free_port()
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", opened.address, "--host", HOST,
-               "--port", str(port), "--workers", "1"]  # fmt: skip
-    settings = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    server = subprocess.Popen(
-        command, cwd=opened.root, env=os.environ | settings, start_new_session=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    port = _free_port(PORT)
+    server = _start(opened, port)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
-        _wait(server, f"http://{HOST}:{port}/health")
+        if not _answers(server, port):  # another program took the port while this one started
+            port = _free_port()
+            server = _start(opened, port)
+            if not _answers(server, port):
+                raise UserError(
+                    f"MLflow's UI did not start; `mlflow ui --backend-store-uri {opened.address}` tells why"
+                )
         _say(f"http://{HOST}:{port}", opened)
         print("Ctrl-C ends it", flush=True)
         server.wait()
@@ -81,9 +84,19 @@ def _say(address: str, opened: store.Store) -> None:
         print(f"the comparison: {page}/{found.info.run_id}/artifacts/comparison.html?workflowType=machine_learning")
 
 
-def _free_port() -> int:
-    """MLflow's usual port, or any other that is free."""
-    for port in (PORT, 0):
+def _start(opened: store.Store, port: int) -> subprocess.Popen:
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", opened.address, "--host", HOST,
+               "--port", str(port), "--workers", "1"]  # fmt: skip
+    settings = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    return subprocess.Popen(
+        command, cwd=opened.root, env=os.environ | settings, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def _free_port(*wanted: int) -> int:
+    """The first wanted port that is free, or any other."""
+    for port in (*wanted, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -94,15 +107,29 @@ def _free_port() -> int:
     raise UserError(f"no free port on {HOST}; end another program that listens there")
 
 
-def _wait(server: subprocess.Popen, address: str) -> None:
+def _answers(server: subprocess.Popen, port: int) -> bool:
+    """Wait until this server, and no other program, answers at the port. False where it doesn't."""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end and server.poll() is None:
         try:
-            urllib.request.urlopen(address, timeout=5).close()
-            return
+            urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=5).close()
+            if _listens(server, port):
+                return True
         except (urllib.error.URLError, OSError):
-            time.sleep(0.2)
-    raise UserError("MLflow's UI did not start; `mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db` tells why")
+            pass
+        time.sleep(0.2)
+    return False
+
+
+def _listens(server: subprocess.Popen, port: int) -> bool:
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(server.pid)
+        return any(
+            found.status == psutil.CONN_LISTEN and found.laddr.port == port
+            for one in (process, *process.children(recursive=True))
+            for found in one.net_connections("tcp")
+        )
+    return False
 
 
 if __name__ == "__main__":

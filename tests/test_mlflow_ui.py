@@ -10,7 +10,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pandas as pd
@@ -149,3 +151,22 @@ def test_a_runs_figures_open(clone, links, browser):
     size = seen(browser, "[...document.querySelectorAll('img')].map(i => i.naturalWidth).filter(w => w > 300)")
     shoot(browser, "figure.png")
     assert size
+
+
+def test_another_program_at_the_port_is_not_taken_for_the_ui():
+    """Two `make ui` at once choose the same port: the second must not print links to the first one's runs."""
+    from stages import ui
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer((ui.HOST, 0), Handler) as other:
+        threading.Thread(target=other.serve_forever, args=(0.01,), daemon=True).start()
+        with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(2)"]) as server:
+            assert not ui._answers(server, other.server_port)
+        other.shutdown()
