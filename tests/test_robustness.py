@@ -179,19 +179,23 @@ def test_a_long_training_goes_on_from_its_checkpoint_with_the_same_bytes(project
 def test_a_stage_killed_at_any_moment_is_made_up_for_to_the_byte(stage, project):
     """Ten times: everything is killed at a random moment of the stage, then it is run again."""
     whole, lock = project.digests(*OUTPUTS), (project.folder / "dvc.lock").read_bytes()
+    again = ("dvc", "repro", "--single-item", "--force", stage)
     began = time.monotonic()
-    project.run("dvc", "repro", "--single-item", "--force", stage)
+    project.run(*again)
     seconds = time.monotonic() - began
     moments, killed = random.Random(stage), 0
-    for _ in range(10):
-        process = start(project, "dvc", "repro", "--single-item", "--force", stage)
+    for number in range(10):
+        process = start(project, *again)
         time.sleep(moments.uniform(0.1, 1) * seconds)
         killed += process.poll() is None
         kill_all(process)
         partial = {name: content for name, content in project.digests(*OUTPUTS).items() if name in whole}
         assert partial.items() <= whole.items()  # what is there under its own name is whole
         project.run("python", "-m", "stages.mend")
-        project.run("dvc", "repro", "--single-item", "--force", stage)
+        if number % 3:  # DVC finds out for itself what is missing; every third time the stage does run
+            project.run("dvc", "repro", "--single-item", stage)
+        else:
+            project.run(*again)
         if (project.folder / "dvc.lock").read_bytes() != lock:  # cut where it still is YAML: the cache makes up for it
             assert not [name for name in project.ran(project.run("dvc", "repro")) if name.startswith("train")]
         assert {name: content for name, content in project.digests(*OUTPUTS).items() if "/." not in name} == whole
