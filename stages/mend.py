@@ -23,9 +23,11 @@ def main() -> None:
         RWLOCK.unlink(missing_ok=True)
         print(f"{RWLOCK}: cut short by a killed dvc: removed")
     if _torn(Lock):
+        aside, instead = LOCK.with_suffix(".torn"), "taken from git as committed"
         if subprocess.run(["git", "checkout", "--quiet", "--", LOCK], check=False).returncode:
-            LOCK.rename(LOCK.with_suffix(".torn"))
-        print(f"{LOCK}: cut short by a killed dvc: taken from git as committed; later results come from DVC's cache")
+            LOCK.rename(aside)
+            instead = f"git has none, so it is now {aside}"
+        print(f"{LOCK}: cut short by a killed dvc: {instead}; other results come from DVC's cache")
 
 
 def _read_rwlock() -> None:

@@ -13,6 +13,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 
 import psutil
 
@@ -50,26 +51,18 @@ def main() -> None:
     if not opened.local:
         _say(store.shown(store.uri()).rstrip("/"), opened)
         return
-    port = _free_port(PORT)
-    server = _start(opened, port)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    try:
-        if not _answers(server, port):  # another program took the port while this one started
-            port = _free_port()
-            server = _start(opened, port)
-            if not _answers(server, port):
-                raise UserError(
-                    f"MLflow's UI did not start; `mlflow ui --backend-store-uri {opened.address}` tells why"
-                )
-        _say(f"http://{HOST}:{port}", opened)
-        print("Ctrl-C ends it", flush=True)
-        server.wait()
-    except KeyboardInterrupt:
-        print()
-    finally:
-        if server.poll() is None:
-            os.killpg(server.pid, signal.SIGTERM)
-            server.wait()
+    with contextlib.suppress(KeyboardInterrupt):
+        for wanted in (PORT, 0):  # again, where another program took the port while the server started
+            port = _free_port(wanted)
+            with _server(opened, port) as server:
+                if _answers(server, port):
+                    _say(f"http://{HOST}:{port}", opened)
+                    print("Ctrl-C ends it", flush=True)
+                    server.wait()
+                    return
+        raise UserError(f"MLflow's UI did not start; `mlflow ui --backend-store-uri {opened.address}` tells why")
+    print()
 
 
 def _say(address: str, opened: store.Store) -> None:
@@ -84,19 +77,27 @@ def _say(address: str, opened: store.Store) -> None:
         print(f"the comparison: {page}/{found.info.run_id}/artifacts/comparison.html?workflowType=machine_learning")
 
 
-def _start(opened: store.Store, port: int) -> subprocess.Popen:
+@contextlib.contextmanager
+def _server(opened: store.Store, port: int) -> Iterator[subprocess.Popen]:
+    """MLflow's server, ended with the block."""
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", opened.address, "--host", HOST,
                "--port", str(port), "--workers", "1"]  # fmt: skip
     settings = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    return subprocess.Popen(
+    server = subprocess.Popen(
         command, cwd=opened.root, env=os.environ | settings, start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
+    try:
+        yield server
+    finally:
+        if server.poll() is None:
+            os.killpg(server.pid, signal.SIGTERM)
+            server.wait()
 
 
-def _free_port(*wanted: int) -> int:
-    """The first wanted port that is free, or any other."""
-    for port in (*wanted, 0):
+def _free_port(wanted: int) -> int:
+    """The wanted port, or any other where it is taken."""
+    for port in (wanted, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
