@@ -21,7 +21,10 @@ class Lock:
 
     def __init__(self) -> None:
         try:
-            self.stages = YAML(typ="safe", pure=True).load(LOCK.read_text(encoding="utf-8"))["stages"]
+            text = LOCK.read_text(encoding="utf-8")
+            if not text.endswith("\n"):  # cut within a line it may be YAML still, but then DVC may refuse it
+                raise ValueError("ends within a line")
+            self.stages = YAML(typ="safe", pure=True).load(text)["stages"]
             self.written = {out["path"]: out.get("md5") for e in self.stages.values() for out in e.get("outs", [])}
         except FileNotFoundError:
             self.stages, self.written = {}, {}
