@@ -23,12 +23,12 @@ $(VENV)/.installed: requirements.txt
 	@$(BIN)/python -m mnist_mlp.plots_page
 	@touch $@
 
-repro: setup  ## run the whole pipeline: download -> preprocess -> train -> evaluate -> compare
-	@python -m stages.mend && dvc repro
+repro: setup  ## run the whole pipeline; with JOBS=2 stages at once, or on Dask, SCHEDULER=tcp://host:8786
+	@python -m stages.mend && $(if $(JOBS)$(SCHEDULER),python -m stages.cluster $(if $(JOBS),--jobs "$(JOBS)") $(if $(SCHEDULER),--scheduler "$(SCHEDULER)"),dvc repro)
 
 test: setup  ## every test: fast ones, slow ones, the pipeline, the browser
 	@ruff check . && ruff format --check --quiet .
-	@python -m pytest -n 2 --dist loadgroup
+	@python -m pytest -n 2 --dist worksteal
 
 test-fast: setup  ## the tests that take seconds
 	@python -m pytest -m "not slow and not browser"
@@ -46,13 +46,13 @@ readme: setup  ## put the results of reports/ into README.md
 	@python -m mnist_mlp.report
 
 bench: setup  ## our training against model.fit, side by side (10 minutes)
-	@python -m benchmarks.training --write
+	@dvc repro --quiet preprocess && python -m benchmarks.training --write
 
 lint: setup  ## format and check the code
 	@ruff format . && ruff check --fix .
 
 requirements:  ## pin pyproject.toml's packages anew in requirements.txt (needs uv)
-	uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
+	uv pip compile pyproject.toml --extra test --extra cluster --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
 		--no-annotate --custom-compile-command "make requirements" -o requirements.txt
 
 audit: setup  ## known vulnerabilities of the pinned packages, by pip-audit (needs a network)

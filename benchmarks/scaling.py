@@ -1,0 +1,210 @@
+"""The pipeline on Dask, on this machine: `python -m benchmarks.scaling [study] [overhead] [variants] [--write]`.
+
+study: the trainings of `techniques`, one seed each, by `dvc repro` and by JOBS=2, which must give the same bytes. On
+MNIST, where a source of it answers.
+overhead: a stage on a warm worker, against `dvc repro --single-item` by hand.
+variants: the pipeline on generated one-epoch variants of the sample, by numbers of them and of workers (0: none);
+then a `dvc repro` that finds nothing to do, and one after a change to one variant.
+All in scratch clones of the committed checkout. --write keeps the tables in benchmarks/scaling.md, each till it is
+measured again.
+"""
+
+import argparse
+import os
+import platform
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from itertools import pairwise
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[1]
+REPORT = ROOT / "benchmarks/scaling.md"
+STARTED, ENDED = re.compile(r"(?:Running stage '|^)(train-[\w@-]+)(?:'|  started)"), re.compile(r"^\[\d+/\d+\] (\S+)  ")
+OTHERS = {"techniques": "none-relu", "penalties": "l2-1e-3-relu"}
+Lines = list[tuple[float, str]]
+
+
+def clone(folder: Path) -> Path:
+    subprocess.run(["git", "clone", "--quiet", ROOT, folder], check=True)
+    (folder / "dvc.lock").unlink()
+    return folder
+
+
+def change(folder: Path, study: str, protocol: dict, names: list[str] | None = None, **params: object) -> None:
+    """Have params.yaml give a study this protocol and, of its variants, only those named."""
+    yaml, path = YAML(), folder / "params.yaml"
+    found = yaml.load(path)
+    found.update(params)
+    found[study]["protocol"].update(protocol)
+    if names:
+        found[study]["variants"] = {name: found[study]["variants"][name] for name in names}
+    yaml.dump(found, path)
+
+
+def declare(folder: Path, count: int, units: int = 0) -> None:
+    """Have params.yaml declare `count` variants; units: added to the first one's width, which changes it alone."""
+    yaml, path = YAML(typ="safe", pure=True), folder / "params.yaml"
+    yaml.default_flow_style = False  # addresses in a flow list are no YAML to DVC
+    params = yaml.load(path)
+    params |= {"dataset": "mnist-sample", "epochs": 1, "seeds": [0]}
+    for study in ("architectures", *OTHERS):
+        params[study]["protocol"] |= {"epochs": 1, "seeds": [0], "batch_size": 128}
+    for study, kept in OTHERS.items():
+        params[study]["variants"] = {kept: params[study]["variants"][kept]}
+    params["architectures"]["variants"] = {
+        f"dense{i}": {"activation": "relu", "optimizer": "adam", "layers": [{"dense": 16 + i + units * (i == 0)}]}
+        for i in range(count - len(OTHERS))
+    }
+    yaml.dump(params, path)
+
+
+def run(folder: Path, *command: str) -> Lines:
+    """The lines that a command printed, and the seconds at which it did; the last one, empty, when it ended."""
+    began, lines = time.monotonic(), []
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_"))}
+    with subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=own
+    ) as process:
+        for line in process.stdout:
+            lines.append((time.monotonic() - began, line))
+    if process.returncode:
+        sys.exit("".join(line for _, line in lines[-20:]))
+    return [*lines, (time.monotonic() - began, "")]
+
+
+def repro(folder: Path, jobs: int, *targets: str) -> Lines:
+    if not jobs:
+        return run(folder, "dvc", "repro", *targets)
+    return run(folder, sys.executable, "-u", "-m", "stages.cluster", "--jobs", str(jobs), *targets)
+
+
+def times(lines: Lines, pattern: re.Pattern) -> dict[str, float]:
+    return {found[1]: seconds for seconds, line in lines if (found := pattern.search(line))}
+
+
+def digests(folder: Path) -> dict[str, bytes]:
+    paths = [folder / "dvc.lock", *(folder / "models").rglob("*")]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths if path.is_file()}
+
+
+def measure_study(scratch: Path, epochs: int | None) -> str:
+    first = clone(scratch / "sequential")
+    change(first, "techniques", {"seeds": [0]} | ({"epochs": epochs} if epochs else {}), dataset="auto")
+    run(first, "dvc", "repro", "preprocess")
+    second = Path(shutil.copytree(first, scratch / "parallel", symlinks=True))
+    seconds = []
+    for folder, jobs in ((first, 0), (second, 2)):
+        run(folder, "dvc", "status")  # digests the data where they are now
+        seconds.append(repro(folder, jobs, "train-technique")[-1][0])
+        print(f"study, {jobs} workers: {seconds[-1]:.0f} s", flush=True)
+    if digests(first) != digests(second):
+        sys.exit("the two runs differ in dvc.lock or in the models")
+    stages = (first / "dvc.lock").read_text().count("\n  train-")
+    words = YAML(typ="safe").load(first / "params.yaml")["techniques"]["protocol"]
+    data = re.search(r'"name": "([\w-]+)"', (first / "data/raw/dataset.json").read_text())[1]
+    return "\n".join([
+        "## A study with two workers", "",
+        f"`techniques`: {stages} variants, one seed, {words['epochs']} epochs, {data}. dvc.lock and the models are the "
+        "same to the byte.", "",
+        "| | seconds | ratio |", "| --- | --- | --- |",
+        f"| `dvc repro` | {seconds[0]:.0f} | 1 |", f"| JOBS=2 | {seconds[1]:.0f} | {seconds[1] / seconds[0]:.2f} |",
+    ])  # fmt: skip
+
+
+def measure_overhead(scratch: Path) -> str:
+    names = ["none-relu", "none-tanh", "none-sigmoid", "none-leaky_relu"]
+    folder, rows = clone(scratch / "overhead"), []
+    change(folder, "techniques", {"seeds": [0], "epochs": 1}, names, dataset="mnist-sample")
+    run(folder, "dvc", "repro", "preprocess")
+    stages = [f"train-technique@{name}" for name in names]
+    found = repro(folder, 1, *stages)
+    began, ended = times(found, STARTED), times(found, ENDED)
+    order = sorted(ended, key=ended.get)
+    change(folder, "techniques", {"batch_size": 100})
+    hand = {stage: run(folder, "dvc", "repro", "--single-item", stage)[-1][0] for stage in order}
+    for stage in order[1:]:  # the first one starts the worker
+        rows.append((ended[stage] - began[stage], hand[stage]))
+    worker, alone = (statistics.median(column) for column in zip(*rows, strict=True))
+    print(f"overhead: {worker:.2f} s on a worker, {alone:.2f} s by hand", flush=True)
+    return "\n".join([
+        "## A stage on a warm worker", "",
+        "A training of an epoch on the sample, medians of three.", "",
+        "| on a worker, s | `dvc repro --single-item`, s | overhead, s |", "| --- | --- | --- |",
+        f"| {worker:.2f} | {alone:.2f} | {worker - alone:+.2f} |",
+    ])  # fmt: skip
+
+
+def measure_variants(scratch: Path, counts: list[int], workers: list[int]) -> str:
+    columns = ("variants", "workers", "all, s", "before the first training, s", "a training every, s", "evaluate, s",
+               "compare, s", "after the last stage, s", "nothing to do, s", "one changed, s", "dvc.lock, lines",
+               "comparison.html, KB")  # fmt: skip
+    rows = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
+    for count in counts:
+        for jobs in workers:
+            folder = clone(scratch / f"variants-{count}-{jobs}")
+            declare(folder, count)
+            cells = [count, jobs, *_parts(repro(folder, jobs)), repro(folder, 0)[-1][0]]
+            declare(folder, count, units=1)
+            cells += [repro(folder, 0)[-1][0], (folder / "dvc.lock").read_bytes().count(b"\n")]
+            cells += [(folder / "reports/comparison.html").stat().st_size // 1000]
+            rows.append("| " + " | ".join(f"{c:,.1f}" if isinstance(c, float) else f"{c:,}" for c in cells) + " |")
+            print(rows[-1], flush=True)
+            shutil.rmtree(folder)
+    return "\n".join(["## By number of variants and workers", "", "Generated variants of an epoch, on the sample; "
+                      "0 workers: `dvc repro`.", "", *rows])  # fmt: skip
+
+
+def _parts(lines: Lines) -> tuple[float, ...]:
+    """Seconds: all; till the first training starts; by training, of the time that they take together; evaluate;
+    compare; from the last stage's end to the command's."""
+    end, began = lines[-1][0], times(lines, STARTED)
+    ended = times(lines, ENDED)
+    if not ended:  # `dvc repro` tells of starts alone
+        starts = {found[1]: at for at, line in lines if (found := re.match(r"Running stage '(.*)'", line))}
+        order = [*sorted(starts, key=starts.get), "end"]
+        starts["end"] = end
+        ended = {name: starts[after] for name, after in pairwise(order)}
+    first, trained = min(began.values()), max(at for name, at in ended.items() if name.startswith("train"))
+    evaluated = ended["evaluate"]
+    return (end, first, (trained - first) / len(began), evaluated - trained,
+            ended["compare"] - evaluated, end - max(ended.values()))  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="*", help="study, overhead, variants; by default all of them")
+    parser.add_argument("--counts", type=int, nargs="+", default=[50, 125, 250, 500], help="numbers of variants")
+    parser.add_argument("--jobs", type=int, nargs="+", default=[1, 2], help="numbers of workers")
+    parser.add_argument("--epochs", type=int, help="of the study, instead of its own")
+    parser.add_argument("--write", action="store_true", help="keep the tables in benchmarks/scaling.md")
+    arguments = parser.parse_args()
+    measures = {
+        "study": lambda scratch: measure_study(scratch, arguments.epochs),
+        "overhead": measure_overhead,
+        "variants": lambda scratch: measure_variants(scratch, sorted(arguments.counts), arguments.jobs),
+    }
+    if unknown := set(arguments.what) - set(measures):
+        parser.error(f"{', '.join(unknown)}: not among {', '.join(measures)}")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    title = "# The pipeline on Dask's workers"
+    note = f"Seconds as measured by `python -m benchmarks.scaling --write` on {cores} cores ({platform.machine()})."
+    for name in arguments.what or measures:
+        with tempfile.TemporaryDirectory() as scratch:
+            section = measures[name](Path(scratch))
+        print(section)
+        if arguments.write:
+            text = REPORT.read_text() if REPORT.exists() else ""
+            known = {part.partition("\n")[0]: part for part in re.split(r"^(?=## )", text, flags=re.MULTILINE)[1:]}
+            known[section.partition("\n")[0]] = section
+            REPORT.write_text("\n\n".join([title, note, *(part.strip() for part in known.values())]) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""Runs DVC stages in a worker's checkout, one after another: `python -m mnist_mlp.runner FILE_DESCRIPTOR PARENT`.
+
+Takes tasks from a connection and sends back their results, as mnist_mlp.worker says. A process of its own, since DVC
+works in the current folder; one for many stages, since importing DVC takes a second. Ends soon after PARENT does.
+What it does with outputs the caller does too.
+"""
+
+import contextlib
+import io
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+from collections.abc import Iterable
+from multiprocessing.connection import Connection
+from typing import Any
+
+from mnist_mlp import entries
+from mnist_mlp.description import cpu
+
+PUSHES = 5  # attempts
+
+
+class RemoteError(Exception):
+    """What DVC's remote doesn't give or take."""
+
+
+def pack(paths: Iterable[str]) -> bytes:
+    """Files and folders as a tar."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as tar:
+        for path in paths:
+            tar.add(path)
+    return content.getvalue()
+
+
+def unpack(content: bytes) -> None:
+    """Write what `pack` packed."""
+    with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+        tar.extractall(filter="data")
+
+
+def shared(stage: Any, made: set[str]) -> list[str]:
+    """Folders that a DVC stage depends on as wholes, in which the outputs at the paths `made` are but parts."""
+    return [dep.def_path for dep in stage.deps if any(path.startswith(dep.fs_path + os.sep) for path in made)]
+
+
+def bring(outs: list[Any], remote: bool) -> None:
+    """Check DVC outputs out, fetched from the remote where the cache lacks them. Raises RemoteError, or as DVC does."""
+    for out in outs:
+        if out.use_cache:
+            if remote and out.changed_cache():
+                _transfer(out, out.repo.cloud.pull, out.get_used_objs())
+            out.checkout(force=True)
+
+
+def push(outs: list[Any]) -> None:
+    """Push outputs to the remote. Raises RemoteError, or as DVC does."""
+    for out in outs:
+        if out.use_cache:
+            _transfer(out, out.repo.cloud.push, out.get_used_objs(push=True))
+
+
+def _transfer(out: Any, transfer: Any, used: dict[Any, Any]) -> None:
+    if failed := sum(len(transfer(objects).failed) for objects in used.values()):
+        raise RemoteError(f"{out.def_path}: {failed} files of it can't be {transfer.__name__}ed by DVC's remote")
+
+
+def main() -> None:
+    connection, parent = Connection(int(sys.argv[1])), int(sys.argv[2])
+    _end_with(parent)
+    import dvc.repo.reproduce  # noqa: F401  the second that it takes
+
+    logging.getLogger("dvc").setLevel(logging.WARNING)  # of a stage's words, only its own
+    with contextlib.suppress(EOFError):
+        while True:
+            task = connection.recv()
+            try:
+                result = _run(task)
+            except Exception as error:  # of any kind: the caller is told
+                result = {"trouble": " ".join(f"{type(error).__name__}: {error}".split())}
+            connection.send(result | {"cpu": cpu()})
+
+
+def _run(task: dict[str, Any]) -> dict[str, Any]:
+    from dvc.dvcfile import PROJECT_FILE, load_file
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo, lock_repo
+
+    name = task["stage"]
+    entries.write(task["entries"])
+    for content in task["files"]:
+        unpack(content)
+    with Repo() as repo, lock_repo(repo):
+        stages = load_file(repo, PROJECT_FILE).stages  # each is resolved when it is asked for: the others cost nothing
+        before, stage = [stages[other] for other in task["before"]], stages[name]
+        for folder in shared(stage, {out.fs_path for other in before for out in other.outs}):
+            subprocess.run(["git", "clean", "-fdxq", "--", folder], check=True)  # of other workspaces
+        for other in before:
+            bring(other.outs, task["remote"])
+        if task["kept"]:
+            with contextlib.suppress(DvcException, RemoteError):
+                bring(stage.outs, task["remote"])
+        try:
+            ran = repo.reproduce([name], single_item=True)
+        except DvcException as error:
+            return {"failed": str(error.__cause__ or error)}
+        if ran and task["remote"]:
+            _push(ran[0])
+        files = pack(out.def_path for out in stage.outs if not out.use_cache)
+    return {"ran": bool(ran), "entry": entries.read()[name], "files": files}
+
+
+def _push(stage: Any) -> None:
+    """Push a stage's outputs, whatever it costs: else it was run in vain."""
+    for attempt in range(PUSHES):
+        try:
+            return push(stage.outs)
+        except Exception:  # of whatever the remote's library raises
+            if attempt == PUSHES - 1:
+                raise
+            time.sleep(2**attempt)
+
+
+def _end_with(parent: int) -> None:
+    """Have this process terminated soon after its parent is gone, killed say."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+if __name__ == "__main__":
+    main()
