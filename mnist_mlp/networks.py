@@ -1,7 +1,7 @@
 """A variant's layers -> a Keras model.
 
-Built `fast` for training, from two layers made for one compiled loop on the CPU, or plain, from Keras's own layers
-alone, so that a saved model loads wherever Keras is. Both hold the same weights under the same names.
+Built `fast` for training, from layers made for one compiled loop on the CPU, or plain, from Keras's own layers
+alone, so that a saved model loads wherever Keras is. Both hold the same weights, whose paths end in the same two names.
 """
 
 import keras
@@ -24,20 +24,30 @@ def build(network: Network, seed: int, fast: bool = False, shape: tuple[int, ...
     if not any(layer.kind == "flatten" for layer in network.layers):
         x = keras.layers.Flatten(name="flatten")(x)
     counts: dict[str, int] = {}
+    kinds = [layer.kind for layer in network.layers if layer.kind != "flatten"]
+    first = kinds[: kinds.index("dense")]
+    together = fast and first[-1:] == ["batch_norm"] and first.count("batch_norm") == 1
+    norm = None  # the batch normalization that the first dense layer is computed together with
     for layer in network.layers:
         counts[layer.kind] = number = counts.get(layer.kind, 0) + 1
         name = f"{layer.kind}_{number}"
         if isinstance(layer, Dense):
-            x = _dense(x, layer, network, seed, number)
+            dense = _dense(layer, network, seed, number)
+            x, norm = (NormalizedDense(norm, dense) if norm else dense)(x), None
+            x = keras.activations.glu(x) if network.activation == "glu" else x
         elif isinstance(layer, Dropout):
             own_seed = _seed(seed, 1, number)
             x = (FastDropout if fast else keras.layers.Dropout)(layer.rate, seed=own_seed, name=name)(x)
         elif isinstance(layer, BatchNorm):
-            x = (FastBatchNorm if fast else keras.layers.BatchNormalization)(name=name)(x)
+            layer = (FastBatchNorm if fast else keras.layers.BatchNormalization)(name=name)
+            if together and "dense" not in counts:
+                norm = layer
+            else:
+                x = layer(x)
         elif isinstance(layer, ActivityPenalty):
-            norm = layer.kind.removeprefix("activity_")
-            x = keras.layers.ActivityRegularization(**{norm: layer.weight}, name=name)(x)
-        else:
+            penalty = layer.kind.removeprefix("activity_")
+            x = keras.layers.ActivityRegularization(**{penalty: layer.weight}, name=name)(x)
+        elif not norm:
             x = keras.layers.Flatten(name="flatten")(x)
     kernel = _initializer(network.initializer, seed, counts["dense"] + 1)
     outputs = keras.layers.Dense(CLASSES, "softmax", kernel_initializer=kernel, name="probabilities")(x)
@@ -49,16 +59,15 @@ def count_parameters(model: keras.Model) -> int:
     return sum(int(np.prod(weight.shape)) for weight in model.weights if not weight.path.endswith("/seed_and_step"))
 
 
-def _dense(x: keras.KerasTensor, layer: Dense, network: Network, seed: int, number: int) -> keras.KerasTensor:
+def _dense(layer: Dense, network: Network, seed: int, number: int) -> keras.layers.Dense:
     gated = network.activation == "glu"  # halves its input: the layer is made twice as wide
-    dense = keras.layers.Dense(
+    return keras.layers.Dense(
         layer.units * (2 if gated else 1),
         None if gated else network.activation,
         kernel_initializer=_initializer(network.initializer, seed, number),
         kernel_regularizer=keras.regularizers.L1L2(layer.l1, layer.l2) if layer.l1 or layer.l2 else None,
         name=f"dense_{number}",
     )
-    return keras.activations.glu(dense(x)) if gated else dense(x)
 
 
 def _initializer(name: str, seed: int, number: int) -> keras.initializers.Initializer:
@@ -119,6 +128,10 @@ class FastBatchNorm(keras.layers.BatchNormalization):
     def call(self, x, training=None, mask=None):
         if not training:
             return super().call(x, training=False, mask=mask)
+        return _affine(x, *self.of_batch(x))
+
+    def of_batch(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """What x [n, ..., features] is multiplied by and what is added, [features] each; the moving statistics move."""
         features = x.shape[-1]
         rest = int(np.prod(x.shape[1:-1]))
         rows = tf.reshape(x, [-1, rest * features])
@@ -132,5 +145,48 @@ class FastBatchNorm(keras.layers.BatchNormalization):
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
         scale = tf.convert_to_tensor(self.gamma) * tf.math.rsqrt(variance + self.epsilon)
-        shift = tf.convert_to_tensor(self.beta) - mean * scale
-        return tf.reshape(tf.reshape(x, [-1, features]) * scale + shift, tf.shape(x))
+        return scale, tf.convert_to_tensor(self.beta) - mean * scale
+
+
+class NormalizedDense(keras.layers.Layer):
+    """Batch normalization of what no weight has a part in, images say, and the dense layer after it.
+
+    Between the two, the gradient would take a third matrix product, by the batch, for gamma and beta alone. They have
+    theirs from the kernel's: with y = scale x + shift and z = y K, dscale = sum_k K (x' dz), dshift = sum_k K dz."""
+
+    def __init__(self, norm: FastBatchNorm, dense: keras.layers.Dense, **kwargs):
+        super().__init__(**kwargs)
+        self.norm, self.dense = norm, dense
+
+    def build(self, shape):
+        self.norm.build(shape)
+        self.dense.build((shape[0], int(np.prod(shape[1:]))))
+
+    def call(self, x, training=False):
+        inputs = self.dense.kernel.shape[0]
+        if not training:
+            return self.dense(tf.reshape(self.norm(x, training=False), [-1, inputs]))
+        kernel, features = tf.convert_to_tensor(self.dense.kernel), x.shape[-1]
+        rows, rest = tf.reshape(x, [-1, inputs]), inputs // features
+
+        @tf.custom_gradient
+        def product(scale, shift, kernel):
+            def gradients(dz):
+                total, moved = tf.reduce_sum(dz, 0), tf.matmul(rows, dz, transpose_a=True)
+                ones = tf.ones_like(total)
+                dscale, dshift = tf.linalg.matvec(kernel * moved, ones), tf.linalg.matvec(kernel, total)
+                by_row = [tf.tile(part, [rest])[:, None] for part in (scale, shift)]
+                sums = [tf.reduce_sum(tf.reshape(part, [rest, features]), 0) for part in (dscale, dshift)]
+                return *sums, by_row[0] * moved + by_row[1] * total
+
+            return tf.matmul(_affine(rows, scale, shift), kernel), gradients
+
+        return self.dense.activation(product(*self.norm.of_batch(x), kernel) + self.dense.bias)
+
+    def compute_output_shape(self, shape):
+        return shape[0], self.dense.units
+
+
+def _affine(x: tf.Tensor, scale: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
+    """x [..., features] times scale plus shift; or x [n, rest * features]."""
+    return tf.reshape(tf.reshape(x, [-1, scale.shape[0]]) * scale + shift, tf.shape(x))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mnist_mlp.config import STUDIES, Variant
+from mnist_mlp.config import Variant
 from mnist_mlp.files import fault, read_array, read_json, read_table, unreadable
 from mnist_mlp.metrics import accuracy
 
@@ -185,17 +185,15 @@ def champion(table: pd.DataFrame, outcomes: list[Outcome]) -> dict[str, str | in
 
 
 def curves(table: pd.DataFrame, histories: pd.DataFrame) -> pd.DataFrame:
-    """epoch, then val_accuracy and val_loss, means over seeds, of the candidate and each study's best: for DVC's plots.
+    """curve, epoch, val_accuracy, val_loss, means over seeds, of the candidate and each study's best: for DVC's plots.
 
-    table: of `variants`; histories: of `history`. A curve that ended earlier leaves the rest of its column empty.
+    table: of `variants`; histories: of `history`. curve: candidate, or study/variant. One row an epoch of a curve.
     """
     means = histories.groupby(["study", "variant", "epoch"])[["val_accuracy", "val_loss"]].mean()
-    wide = {}
-    for study, variant in best(table)[["study", "variant"]].itertuples(index=False):
-        who = f"best_{STUDIES[study]}" if study in STUDIES else study
-        for metric in ("val_accuracy", "val_loss"):
-            wide[f"{who}_{metric}"] = means.loc[(study, variant), metric]
-    return pd.DataFrame(wide).rename_axis("epoch").reset_index()
+    whose = best(table).set_index(["study", "variant"]).index
+    names = [study if study == variant else f"{study}/{variant}" for study, variant in whose]
+    drawn = {name: means.loc[key] for name, key in zip(names, whose, strict=True)}
+    return pd.concat(drawn, names=["curve"]).reset_index()
 
 
 def headline(table: pd.DataFrame, scores: pd.DataFrame, dataset: str, test_images: int) -> dict[str, float | str]:

@@ -43,7 +43,10 @@ def _silence() -> Iterator[None]:
 
 # A matrix product split over threads adds in another order, and XLA splits other operations by the number of cores that
 # it sees when it compiles: a replicate stays on one, so that cores change neither the program nor its results.
-os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false --xla_disable_hlo_passes=cpu-parallel-task-assigner"
+os.environ["XLA_FLAGS"] = (
+    "--xla_cpu_multi_thread_eigen=false --xla_disable_hlo_passes=cpu-parallel-task-assigner "
+    "--xla_cpu_prefer_vector_width=512"  # where a CPU has it, an epoch of none/relu takes an eighth less
+)
 os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "KERAS_BACKEND": "tensorflow"}
 with _silence():
     import keras
@@ -147,13 +150,13 @@ class _Program:
         return state
 
     def weights(self, model: keras.Model, state: tuple) -> dict[str, np.ndarray]:
-        """A trained state's weights by their path; model: the one that it began with."""
+        """A trained state's weights by layer and name; model: the one that it began with."""
         variables = (*model.trainable_variables, *model.non_trainable_variables)
-        values = {key.path: value.numpy() for key, value in zip(variables, (*state[0], *state[1]), strict=True)}
+        values = {_key(weight): value.numpy() for weight, value in zip(variables, (*state[0], *state[1]), strict=True)}
         if self.lit is not None:
             kernel = variables[0].numpy()
-            kernel[self.lit] = values[variables[0].path]
-            values[variables[0].path] = kernel
+            kernel[self.lit] = values[_key(variables[0])]
+            values[_key(variables[0])] = kernel
         return values
 
     def order(self, seed: int, epoch: int) -> tf.Tensor:
@@ -290,5 +293,9 @@ def _scored(split: str, probabilities: np.ndarray, labels: np.ndarray) -> dict[s
 def _plain(variant: Variant, seed: int, weights: dict[str, np.ndarray]) -> keras.Model:
     plain = networks.build(variant, seed)
     for weight in plain.weights:
-        weight.assign(weights[weight.path])
+        weight.assign(weights[_key(weight)])
     return plain
+
+
+def _key(weight: keras.Variable) -> str:
+    return "/".join(weight.path.split("/")[-2:])

@@ -4,20 +4,18 @@ Reads data/prepared, writes models/STUDY/VARIANT (see mnist_mlp.saving.write). N
 so it is no dependency of the stage.
 """
 
-import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
 from mnist_mlp import UserError, config, saving
 from mnist_mlp.description import cpu, fingerprint
 from mnist_mlp.progress import Progress
-from stages import check_inputs, run
+from stages import check_inputs, quick_keras, run
 
 CHECKPOINTS = Path("models/.checkpoints")
 
@@ -52,7 +50,7 @@ def _train() -> None:
     except (OSError, ValueError) as error:
         raise UserError(f"data/raw/dataset.json: {error}; run `dvc repro download`") from None
 
-    with _hidden("matplotlib", "sklearn"):
+    with quick_keras():
         from mnist_mlp import tracking, training  # seconds: TensorFlow
 
     data = training.load(variant)
@@ -71,19 +69,5 @@ def _train() -> None:
     shutil.rmtree(checkpoints, ignore_errors=True)
 
 
-@contextlib.contextmanager
-def _hidden(*packages: str) -> Iterator[None]:
-    """Have packages seem missing: where they are Keras imports these, for uses not ours, in 2 of its 5 seconds."""
-    hidden = [name for name in packages if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))
-    try:
-        yield
-    finally:
-        for name in hidden:
-            del sys.modules[name]
-
-
 if __name__ == "__main__":
     run(main)
-    sys.stdout.flush()
-    os._exit(0)  # TensorFlow takes 2 seconds to take itself down
