@@ -1,7 +1,4 @@
-"""A project of one's own to run real DVC in: the checkout's files, a few variants, an epoch, the sample.
-
-Its tests make up one group of pytest-xdist, so that the first, full run is made once.
-"""
+"""A project of one's own to run real DVC in: the checkout's files, a few variants, an epoch, the sample."""
 
 import os
 import shutil
@@ -11,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from ruamel.yaml import YAML
 
 # A shell that starts the tests in the background has them, and all that they start, ignore Ctrl-C.
@@ -88,20 +86,33 @@ class Project:
         paths = [path for folder in folders for path in (self.folder / folder).rglob("*") if path.is_file()]
         return {str(path.relative_to(self.folder)): path.read_bytes() for path in sorted(paths)}
 
+    @classmethod
+    def at(cls, folder: Path) -> "Project":
+        """One that is there already."""
+        project = object.__new__(cls)
+        project.folder = folder
+        return project
+
 
 @pytest.fixture(scope="session")
 def fresh_project(tmp_path_factory) -> Project:
-    """One full `dvc repro`, done once; what it printed is in `.output`. Copy it before changing it."""
-    project = Project(tmp_path_factory.mktemp("checkout") / "project")
-    project.output = project.run("dvc", "repro")
-    project.commit()
+    """One full `dvc repro`, made once for all workers; what it printed is in `.output`. Copy it before changing it."""
+    shared = tmp_path_factory.getbasetemp()
+    shared = (shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared) / "checkout"
+    with FileLock(f"{shared}.lock"):
+        if not (shared / "output").exists():
+            shutil.rmtree(shared, ignore_errors=True)
+            project = Project(shared / "project")
+            output = project.run("dvc", "repro")
+            project.commit()
+            (shared / "output").write_text(output)
+    project = Project.at(shared / "project")
+    project.output = (shared / "output").read_text()
     return project
 
 
 @pytest.fixture
 def project(fresh_project, tmp_path) -> Project:
     """A copy, moved to a folder of its own, to change at will."""
-    copy = object.__new__(Project)
-    copy.folder = tmp_path / "moved"
-    shutil.copytree(fresh_project.folder, copy.folder)
-    return copy
+    shutil.copytree(fresh_project.folder, tmp_path / "moved")
+    return Project.at(tmp_path / "moved")

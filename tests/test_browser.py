@@ -11,7 +11,6 @@ OFFLINE = ["--host-resolver-rules=MAP * ~NOTFOUND", "--disable-background-networ
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.xdist_group("pipeline"),
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium here: `apt-get install chromium`"),
 ]
 

@@ -22,7 +22,6 @@ from conftest import ROOT, Project
 
 from mnist_mlp import UserError, config, mnist, scoring
 
-pytestmark = pytest.mark.xdist_group("pipeline")
 STORE = "sqlite:///mlruns/mlflow.db"
 VERSIONS = """
 import json, mlflow

@@ -34,7 +34,6 @@ PATIENCE = 120  # seconds
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.xdist_group("ui"),
     pytest.mark.skipif(
         not (CHROMIUM and DRIVER), reason="no chromium here: `apt-get install chromium chromium-driver`"
     ),
@@ -44,8 +43,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory) -> Project:
     """What git holds, and nothing else: no data, no models, no store."""
-    copy = object.__new__(Project)
-    copy.folder = tmp_path_factory.mktemp("clone")
+    copy = Project.at(tmp_path_factory.mktemp("clone"))
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, text=True
     )

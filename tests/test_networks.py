@@ -1,4 +1,4 @@
-"""The networks: their parameter counts, their seeds, and the two layers made for speed."""
+"""The networks: their parameter counts, their seeds, and the layers made for speed."""
 
 import numpy as np
 import pytest

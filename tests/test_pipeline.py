@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 
 from mnist_mlp import config
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
+pytestmark = pytest.mark.slow
 TRAINED = [f"train-{config.STUDIES[study]}@{name}" for study, names in KEPT.items() for name in names]
 ALL = {"download", "preprocess", *TRAINED, "train-candidate", "evaluate", "compare", "champion"}
 
@@ -27,10 +27,10 @@ def stages_due(project) -> list[str]:
     return project.ran(project.run("dvc", "repro", "--dry"))
 
 
-def test_repro_runs_every_stage_and_then_nothing(fresh_project):
-    assert set(fresh_project.ran(fresh_project.output)) == ALL
-    assert "up to date" in fresh_project.run("dvc", "repro")
-    assert fresh_project.git("status", "--porcelain") == ""
+def test_repro_runs_every_stage_and_then_nothing(fresh_project, project):
+    assert set(project.ran(fresh_project.output)) == ALL
+    assert "up to date" in project.run("dvc", "repro")
+    assert project.git("status", "--porcelain") == ""
 
 
 def test_reports_hold_every_replicate(fresh_project):
@@ -61,7 +61,7 @@ def test_an_input_penalty_changes_no_prediction(fresh_project):
     assert variants.loc["l1-relu", "identical_to"] == "techniques/none-relu"
 
 
-def test_what_is_trained_is_logged(fresh_project):
+def test_what_is_trained_is_logged(project):
     code = """
 import json, mlflow
 client = mlflow.MlflowClient("sqlite:///mlruns/mlflow.db")
@@ -72,7 +72,7 @@ print(json.dumps([{"id": r.info.run_id, "name": r.info.run_name, "status": r.inf
     "steps": [m.step for m in client.get_metric_history(r.info.run_id, "val_accuracy")],
     "files": [f.path for f in client.list_artifacts(r.info.run_id, "figures")]} for r in runs]))
 """
-    runs = json.loads(fresh_project.run("python", "-W", "ignore", "-c", code).splitlines()[-1])
+    runs = json.loads(project.run("python", "-W", "ignore", "-c", code).splitlines()[-1])
     parents = [run for run in runs if "mlflow.parentRunId" not in run["tags"]]
     assert len(parents) == 8
     assert len(runs) == 24
@@ -266,12 +266,15 @@ def test_images_of_ones_own_are_an_entry_away(project, tmp_path):
         def entry(params: dict) -> None:
             params["datasets"]["stripes"] = {"sources": [address], "files": files}
             params.update(dataset="stripes", epochs=5, batch_size=20)
+            for study, (first, *_) in KEPT.items():  # it is the images that are new
+                params[study]["variants"] = {first: params[study]["variants"][first]}
 
         project.change(entry)
         output = project.run("dvc", "repro")
     finally:
         server.terminate()
-    assert set(project.ran(output)) == ALL
+    trained = {f"train-{config.STUDIES[study]}@{first}" for study, (first, *_) in KEPT.items()}
+    assert set(project.ran(output)) == ALL - set(TRAINED) | trained
     metrics = json.loads((project.folder / "reports/metrics.json").read_text())
     assert metrics["dataset"] == "stripes"
     assert metrics["test_images"] == 120
@@ -280,24 +283,39 @@ def test_images_of_ones_own_are_an_entry_away(project, tmp_path):
 
 
 def test_a_sweep_of_two_at_once_lands_in_the_checkouts_own_store(project):
-    project.run("dvc", "exp", "run", "--queue", "-S", "activation=gelu,tanh,nope", "-S", "optimizer=sgd,adam")
+    """Six experiments that run, one of them the baseline itself, and two that can't."""
+    project.run("dvc", "exp", "run", "--queue", "-S", "activation=relu,tanh,nope,gelu", "-S", "optimizer=sgd,adam")
     project.run("dvc", "exp", "run", "--run-all", "--jobs", "2", status=None)
     shown = json.loads(project.run("dvc", "exp", "show", "--json"))
     experiments = [entry for base in shown for entry in base.get("experiments") or []]
     good = [entry["name"] for entry in experiments if not any(rev.get("error") for rev in entry["revs"])]
-    assert len(good) == 4, shown
+    assert len(good) == 6, shown
+    assert len(experiments) == 8
     code = """
 import json, mlflow
 client = mlflow.MlflowClient("sqlite:///mlruns/mlflow.db")
 experiment = client.get_experiment_by_name("mnist-mlp")
 runs = client.search_runs([experiment.experiment_id], "tags.study = 'candidate'", max_results=1000)
-print(json.dumps([[r.info.run_name, r.info.status, r.data.tags] for r in runs]))
+print(json.dumps([[r.info.run_name, r.info.status, r.data.tags, r.data.params] for r in runs
+                  if "dvc.experiment" in r.data.tags]))
 """
-    runs = json.loads(project.run("python", "-W", "ignore", "-c", code).splitlines()[-1])
-    swept = [(name, status, tags) for name, status, tags in runs if "dvc.experiment" in tags]
-    assert sorted(tags["dvc.experiment"] for _, _, tags in swept) == sorted(good)
-    assert {status for _, status, _ in swept} == {"FINISHED"}
-    assert all(tags["dvc.baseline"] == project.git("rev-parse", "HEAD").strip() for _, _, tags in swept)
+
+    def swept() -> list[list]:
+        return json.loads(project.run("python", "-W", "ignore", "-c", code).splitlines()[-1])
+
+    def named(runs: list[list]) -> set[str]:
+        return {name for name, _, tags, _ in runs if name == tags["dvc.experiment"]}
+
+    trained = swept()
+    assert len(trained) == 5  # the sixth is the baseline: nothing ran
+    assert named(trained) < set(good)
+    assert {status for _, status, *_ in trained} == {"FINISHED"}
+    assert all(tags["dvc.baseline"] == project.git("rev-parse", "HEAD").strip() for *_, tags, _ in trained)
+    project.run("python", "-m", "stages.track")
+    assert project.run("python", "-m", "stages.track").startswith("0 created, 0 completed, ")
+    runs = swept()
+    assert named(runs) == set(good)
+    assert len({(params["activation"], params["optimizer"]) for *_, params in runs}) == 6
     assert project.git("status", "--porcelain") == ""
 
 

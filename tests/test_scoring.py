@@ -358,11 +358,14 @@ def test_curves_are_means_over_seeds_of_the_candidate_and_each_studys_best(tmp_p
     outcomes = [scoring.read(variant, labels) for variant in params.variants]
     table, histories = variants(outcomes, labels), scoring.history(outcomes)
     curves = scoring.curves(table, histories)
-    whose = ("best_architecture", "best_technique", "best_penalty", "candidate")
-    assert list(curves) == ["epoch", *(f"{who}_{metric}" for who in whose for metric in ("val_accuracy", "val_loss"))]
-    assert curves["epoch"].tolist() == [1, 2, 3, 4, 5]
-    assert curves["candidate_val_loss"].notna().all()
-    assert curves["best_technique_val_loss"].notna().tolist() == [True] * 3 + [False] * 2
-    best = table[table["study"] == "techniques"].sort_values("rank", kind="stable")["variant"].iloc[0]
-    own = histories[(histories["variant"] == best) & (histories["epoch"] == 2)]
-    assert curves["best_technique_val_accuracy"][1] == pytest.approx(own["val_accuracy"].mean())
+    assert list(curves) == ["curve", "epoch", "val_accuracy", "val_loss"]
+    best = {study: rows["variant"].iloc[0] for study, rows in table.sort_values("rank", kind="stable").groupby("study")}
+    names = [f"{study}/{best[study]}" for study in ("architectures", "techniques", "penalties")]
+    epochs = {name: rows["epoch"].tolist() for name, rows in curves.groupby("curve", sort=False)}
+    assert list(epochs) == [*names, "candidate"]
+    assert epochs["candidate"] == [1, 2, 3, 4, 5]
+    assert epochs[names[1]] == [1, 2, 3]  # an earlier end is no row, never an empty cell: charts draw those as 0
+    assert curves.notna().all(axis=None)
+    own = histories[(histories["variant"] == best["techniques"]) & (histories["epoch"] == 2)]
+    drawn = curves[(curves["curve"] == names[1]) & (curves["epoch"] == 2)]
+    assert drawn["val_accuracy"].item() == pytest.approx(own["val_accuracy"].mean())

@@ -22,7 +22,6 @@ PASSWORD = "open-sesame"
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("pipeline"),
     pytest.mark.skipif(not BINARIES, reason="no PostgreSQL here: `apt-get install postgresql`"),
 ]
 

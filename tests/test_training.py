@@ -68,8 +68,13 @@ def test_every_variant_trains_for_a_step(variant):
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 @pytest.mark.parametrize(
     "layers",
-    [["batch_norm", "flatten", {"dense": 16}], [{"dense": 16}, "batch_norm", {"dense": 8}]],
-    ids=["on-images", "on-units"],
+    [
+        ["batch_norm", "flatten", {"dense": 16}],
+        ["batch_norm", {"dense": 16}],
+        ["batch_norm", "batch_norm", {"dense": 16}],
+        [{"dense": 16}, "batch_norm", {"dense": 8}],
+    ],
+    ids=["on-images", "on-pixels", "twice", "on-units"],
 )
 def test_the_compiled_epoch_is_model_fit(optimizer, layers):
     """Same order, weights and seed, no dropout, batch norm, a last batch of 4: Keras's own loop to float32 rounding."""
@@ -90,7 +95,7 @@ def test_the_compiled_epoch_is_model_fit(optimizer, layers):
     np.testing.assert_allclose(replicate.curve, history, rtol=2e-4)
     ours, theirs = (np.concatenate([w.ravel() for w in m.get_weights()]) for m in (replicate.model, model))
     apart = np.abs(ours - theirs)
-    assert np.quantile(apart, 0.999) < 5e-5
+    assert np.quantile(apart, 0.999) < 1e-4
     assert apart.max() < 2e-3  # Adam divides by a gradient's size, and so turns rounding around zero into a step
     np.testing.assert_allclose(replicate.probabilities, model.predict(data.test[0], verbose=0), atol=5e-5)
 
@@ -217,15 +222,17 @@ saving.write(variant, training.train(variant, made(variant, n=1000)), Path({fold
 
 
 @pytest.mark.slow
-def test_bytes_do_not_depend_on_cores_order_company_locale_or_time_zone(tmp_path):
+def test_bytes_do_not_depend_on_cores_order_company_user_locale_or_time_zone(tmp_path):
     def run(name: str, seeds: tuple[int, ...], command: tuple[str, ...] = (), **environment) -> dict[str, str]:
         code = TRAIN.format(root=str(ROOT), tests=str(ROOT / "tests"), seeds=seeds, folder=str(tmp_path / name))
         subprocess.run([*command, sys.executable, "-c", code], check=True, env=os.environ | environment)
         return digest(tmp_path / name / "models/candidate/candidate")
 
     two = run("two", (0, 1))
-    one_core = run("one", (0, 1), ("taskset", "-c", "0"), TZ="Asia/Tokyo", LC_ALL="C", PYTHONHASHSEED="1")
-    assert one_core == two
+    user = ("unshare", "--user", "--map-user=12345")
+    another = user if subprocess.run([*user, "true"], capture_output=True).returncode == 0 else ()
+    elsewhere = {"TZ": "Asia/Tokyo", "LC_ALL": "C", "PYTHONHASHSEED": "1", "HOME": str(tmp_path), "USER": "another"}
+    assert run("one", (0, 1), (*another, "taskset", "-c", "0"), **elsewhere) == two
     assert run("swapped", (1, 0)) == two
     for other in (run("alone", (1,)), run("three", (0, 1, 2))):
         assert other["seed-1.keras"] == two["seed-1.keras"]
