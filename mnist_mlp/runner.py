@@ -1,7 +1,8 @@
 """Runs DVC stages in a worker's checkout, one after another: `python -m mnist_mlp.runner FILE_DESCRIPTOR PARENT`.
 
 Takes tasks from a connection and sends back their results, as mnist_mlp.worker says. A process of its own, since DVC
-works in the current folder; one for many stages, since importing DVC takes a second. Ends soon after PARENT does.
+works in the current folder; one for many stages, since importing DVC takes a second, and what they import takes more.
+Ends soon after PARENT does.
 What it does with outputs the caller does too.
 """
 
@@ -19,7 +20,7 @@ from collections.abc import Iterable
 from multiprocessing.connection import Connection
 from typing import Any
 
-from mnist_mlp import entries
+from mnist_mlp import entries, forking
 from mnist_mlp.description import cpu
 
 PUSHES = 5  # attempts
@@ -73,6 +74,7 @@ def _transfer(out: Any, transfer: Any, used: dict[Any, Any]) -> None:
 def main() -> None:
     connection, parent = Connection(int(sys.argv[1])), int(sys.argv[2])
     _end_with(parent)
+    forking.install()
     import dvc.repo.reproduce  # noqa: F401  the second that it takes
 
     logging.getLogger("dvc").setLevel(logging.WARNING)  # of a stage's words, only its own
@@ -132,7 +134,7 @@ def _end_with(parent: int) -> None:
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(0.5)
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.killpg(0, signal.SIGTERM)  # what it started too
 
     threading.Thread(target=watch, daemon=True).start()
 

@@ -22,6 +22,11 @@ KEPT = {
 }
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of two processes, one starts with what the full run is for; the other, with the rest, needn't wait for it."""
+    items.sort(key=lambda item: "fresh_project" not in item.fixturenames)
+
+
 class Project:
     """A copy of the project, under git and DVC, shrunk to a few variants of an epoch each on mnist-sample."""
 

@@ -116,7 +116,7 @@ def processes(folder: Path, words: str = "") -> list[psutil.Process]:
 def kill_worker(folder: Path) -> None:
     """Kill a Dask worker's process that trains in a checkout below a folder."""
     end = time.monotonic() + 60
-    while not (found := processes(folder, "-m stages.train")):
+    while not (found := [fork for process in processes(folder, "forkserver") for fork in process.children()]):
         assert time.monotonic() < end, "nothing is trained"
         time.sleep(0.1)
     time.sleep(1)
