@@ -115,17 +115,22 @@ def uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}mlruns/mlflow.db"
 
 
+def configure() -> None:
+    """Set the variables that MLflow reads when it is imported: nothing sent, few words, no long waits."""
+    os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")  # its errors come with tracebacks of 90 lines
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")  # seconds
+
+
 def open_store() -> Store:
     """Open the store, made where it is missing, its experiment too, and close the runs that killed processes left.
 
     One process at a time, since MLflow's own first steps in a new SQLite file break others'. The top folder is
     $DVC_ROOT, which names it even in DVC's temporary copies, else where we are. Raises what MLflow or the disk raises.
     """
-    os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")  # its errors come with tracebacks of 90 lines
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")  # seconds
+    configure()
     from mlflow import MlflowClient
 
     logging.getLogger("urllib3").setLevel(logging.CRITICAL)

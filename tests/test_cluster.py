@@ -259,6 +259,20 @@ def test_no_worker_and_one_with_another_version_are_refused_before_anything_star
     assert re.fullmatch(r"error: worker tcp://\S+: found keras 0\.0\.1; allowed: 3\.\S+, as here; install .*\n", output)
 
 
+PRELOADED = """
+import threading
+import mnist_mlp.preloaded
+from tensorflow.python.eager import context
+import mlflow.telemetry.client as telemetry
+print(threading.active_count(), context._context, telemetry.get_telemetry_client())
+"""
+
+
+def test_what_workers_import_beforehand_is_not_used_before_a_fork(project):
+    """A thread that TensorFlow or MLflow had started would be missing in the forks."""
+    assert project.run("python", "-c", PRELOADED) == "1 None None\n"
+
+
 SERVER = """
 import http.server, pathlib, sys
 class Handler(http.server.SimpleHTTPRequestHandler):
