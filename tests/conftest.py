@@ -23,8 +23,10 @@ KEPT = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of two processes, one starts with what the full run is for; the other, with the rest, needn't wait for it."""
-    items.sort(key=lambda item: "fresh_project" not in item.fixturenames)
+    """Of two processes, one starts with what the full run is for; the other, with the rest, needn't wait for it.
+
+    First what shares the run that broke: before the other process takes any of it, and would make that run again."""
+    items.sort(key=lambda item: ("fresh_project" not in item.fixturenames, "broken" not in item.fixturenames))
 
 
 class Project:
