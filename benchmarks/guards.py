@@ -114,7 +114,7 @@ GUARDS = [
     Guard("unknown keys", CONFIG, 'extra="forbid", ', 'extra="ignore", ', PIPELINE, "wrong_overrides"),
     Guard(
         "loss no longer finite",
-        "mnist_mlp/training.py",
+        "mnist_mlp/training/trainer.py",
         "        if not np.isfinite(curve[epoch - 1]).all():\n",
         "        if False:\n",
         PIPELINE,

@@ -29,13 +29,12 @@ EPOCHS = 4
 
 def measure_ours(study: str, name: str) -> list[float]:
     """Seconds an epoch of two replicates side by side, per replicate."""
-    from mnist_mlp import config, training
+    from mnist_mlp import config
+    from mnist_mlp.training import data, trainer
 
     variant = config.load().variant(study, name).model_copy(update={"epochs": EPOCHS, "seeds": (0, 1)})
     ends: dict[int, list[float]] = {}
-    training.train(
-        variant, training.load(variant), lambda seed, *_: ends.setdefault(seed, []).append(time.perf_counter())
-    )
+    trainer.train(variant, data.load(variant), lambda seed, *_: ends.setdefault(seed, []).append(time.perf_counter()))
     pairs = [[b - a for a, b in pairwise(times)] for times in ends.values()]
     return [max(pair) / len(pairs) for pair in zip(*pairs, strict=True)]
 
@@ -44,10 +43,9 @@ def measure_fit(study: str, name: str) -> list[float]:
     """Seconds an epoch of `model.fit` as the notebooks call it, on TensorFlow's own threads."""
     import numpy as np
 
-    os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
-    import keras
-
-    from mnist_mlp import config, networks
+    from mnist_mlp import config
+    from mnist_mlp.training import networks
+    from mnist_mlp.training.backend import keras
 
     variant = config.load().variant(study, name)
     model = networks.build(variant, seed=0)

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mnist_mlp import UserError, saving
+from mnist_mlp import UserError
 from mnist_mlp.config import Params
 from mnist_mlp.description import digest, fingerprint
 from mnist_mlp.mnist import RAW, replaced
 from mnist_mlp.store import Store
+from mnist_mlp.training import saving
 
 if TYPE_CHECKING:
     import keras
@@ -48,7 +49,7 @@ def raw_model(path: Path, scaling: str) -> "keras.Model":
     """A trained model's file, behind its scaling: grey levels, float32 [n, 28, 28] in 0..255 -> probabilities [n, 10].
 
     Keras's own layers alone, so that it loads wherever Keras is."""
-    from mnist_mlp.training import keras  # with its settings
+    from mnist_mlp.training.backend import keras
 
     layers = {
         "pixels": keras.layers.Rescaling(1 / 255, name="pixels"),

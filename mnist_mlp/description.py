@@ -15,7 +15,7 @@ from mnist_mlp.config import SAMPLE, Variant
 if TYPE_CHECKING:
     import pandas as pd
 
-CODE = [Path("mnist_mlp", name) for name in ("metrics.py", "networks.py", "saving.py", "training.py")]
+CODE = Path("mnist_mlp/training")
 CURVES = ["loss", "accuracy", "val_loss", "val_accuracy"]
 RATES = {"sgd": 0.01}  # Keras's default learning rates; the other optimizers' is 0.001
 FINALS = [f"{split}_{what}" for split in ("train", "val", "test") for what in ("loss", "accuracy")]
@@ -82,7 +82,8 @@ def fingerprint(variant: Variant, dataset: dict[str, Any], software: dict[str, s
     """SHA-256 of what a training's outputs follow from: variant, parameters, data, code, versions.
 
     dataset: what dataset.json holds. Raises OSError where the code isn't below the current folder."""
-    code = {path.as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in CODE}
+    files = sorted(path for path in CODE.iterdir() if path.suffix == ".py")
+    code = {path.as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
     return digest(variant.study, variant.name, variant.parameters(), dataset["sha256"], code, software)
 
 

@@ -10,6 +10,7 @@ from ruamel.yaml.error import YAMLError
 
 from mnist_mlp import UserError, config
 from mnist_mlp.config import Params, Variant
+from mnist_mlp.description import CODE
 
 LOCK = Path("dvc.lock")
 
@@ -45,7 +46,7 @@ class Lock:
             return "params.yaml changed since it was evaluated"
         for dependency in self.stages[stage]["deps"]:
             path = Path(dependency["path"])
-            if dependency["md5"] != (md5(path) if path.suffix == ".py" else self.written.get(dependency["path"])):
+            if dependency["md5"] != (md5(path) if path == CODE else self.written.get(dependency["path"])):
                 return f"{path} changed since it was trained"
         return None
 
@@ -75,9 +76,14 @@ class Lock:
 
 
 def md5(path: Path) -> str | None:
-    """As DVC digests a file, or a folder by the list of its files; None without either."""
+    """As DVC digests a file, or a folder by the list of its files, without byte code; None without either."""
     if path.is_dir():
-        files = sorted((file.relative_to(path).as_posix(), file) for file in path.rglob("*") if file.is_file())
+        files = sorted((file.relative_to(path).as_posix(), file) for file in files_below(path))
         listing = [{"md5": md5(file), "relpath": name} for name, file in files]
         return hashlib.md5(json.dumps(listing).encode()).hexdigest() + ".dir"
     return hashlib.md5(path.read_bytes()).hexdigest() if path.exists() else None
+
+
+def files_below(folder: Path) -> list[Path]:
+    """What DVC takes a folder's content to be: all its files, by their paths, but for byte code (.dvcignore)."""
+    return sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from mnist_mlp.config import Variant
 from mnist_mlp.files import fault, read_array, read_json, read_table, unreadable
-from mnist_mlp.metrics import accuracy
+from mnist_mlp.training.metrics import accuracy
 
 CLASSES = 10
 METRICS = ["train_loss", "train_accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy"]

@@ -51,18 +51,6 @@ def run(stage: Callable[[], None]) -> None:
         os._exit(0)
 
 
-@contextlib.contextmanager
-def quick_keras() -> Iterator[None]:
-    """Have packages seem missing that Keras imports where they are, for uses not ours, in 2 of its 5 seconds."""
-    hidden = [name for name in ("matplotlib", "sklearn") if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))
-    try:
-        yield
-    finally:
-        for name in hidden:
-            del sys.modules[name]
-
-
 def _trouble(error: OSError) -> str:
     full = error.errno in (errno.ENOSPC, errno.EDQUOT) or "requested and" in str(error)  # NumPy's words, without errno
     if full:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mnist_mlp import champion, config, scoring, tracking
 from mnist_mlp.store import open_store
-from stages import quick_keras, run
+from stages import run
 
 CHAMPION = Path("reports/champion.json")
 KEYS = ("study", "variant", "scaling", "seed", "val_accuracy", "test_accuracy", "model", "md5")
@@ -20,8 +20,7 @@ KEYS = ("study", "variant", "scaling", "seed", "val_accuracy", "test_accuracy", 
 def main() -> None:
     params = config.load()
     best = scoring.read_json(CHAMPION, *KEYS)
-    with quick_keras():
-        champion.export(best)
+    champion.export(best)
     who = f"{best['study']}/{best['variant']}, seed {best['seed']}"
     print(f"{champion.FOLDER}: {who}, test accuracy {best['test_accuracy']:.2%}")
     if Path(os.environ.get("DVC_ROOT", ".")).resolve() == Path.cwd():

@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from mnist_mlp import UserError, config
+from mnist_mlp.locked import files_below
 
 PIPELINE = Path("dvc.yaml")
 LARGE = 10_000_000  # bytes; what is larger is known by its size and time of change
@@ -65,7 +66,7 @@ def _value(params: Any, key: str) -> Any:
 
 def _state(path: Path) -> Any:
     if path.is_dir():
-        return [(file.relative_to(path), _stat(file)) for file in sorted(path.rglob("*")) if file.is_file()]
+        return [(file.relative_to(path), _stat(file)) for file in files_below(path)]
     if not path.is_file():
         return None
     return _stat(path) if path.stat().st_size > LARGE else hashlib.sha256(path.read_bytes()).digest()

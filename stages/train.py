@@ -1,7 +1,7 @@
 """Train one variant's replicates and log them to MLflow: `python -m stages.train STUDY VARIANT`.
 
-Reads data/prepared, writes models/STUDY/VARIANT (see mnist_mlp.saving.write). Nothing in this file changes an output,
-so it is no dependency of the stage.
+Reads data/prepared, writes models/STUDY/VARIANT (see mnist_mlp.training.saving.write). Nothing in this file changes an
+output, so it is no dependency of the stage.
 """
 
 import json
@@ -12,10 +12,11 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from mnist_mlp import UserError, config, saving
+from mnist_mlp import UserError, config
 from mnist_mlp.description import cpu, fingerprint
 from mnist_mlp.progress import Progress
-from stages import check_inputs, quick_keras, run
+from mnist_mlp.training import data, saving
+from stages import check_inputs, run
 
 CHECKPOINTS = Path("models/.checkpoints")
 
@@ -50,10 +51,10 @@ def _train() -> None:
     except (OSError, ValueError) as error:
         raise UserError(f"data/raw/dataset.json: {error}; run `dvc repro download`") from None
 
-    with quick_keras():
-        from mnist_mlp import tracking, training  # seconds: TensorFlow
+    from mnist_mlp import tracking
+    from mnist_mlp.training import trainer  # seconds: TensorFlow
 
-    data = training.load(variant)
+    images = data.load(variant)
     checkpoints = CHECKPOINTS / f"{variant.study}-{variant.name}"
     this = checkpoints / fingerprint(variant, dataset, params.software | {"cpu": cpu()})
     for other in set(checkpoints.glob("*")) - {this}:  # of other parameters, data or code
@@ -61,7 +62,7 @@ def _train() -> None:
     if this.exists():
         print(f"{variant.study}/{variant.name}  goes on from where it was interrupted", flush=True)
     with tracking.training(variant, dataset) as log, Progress(variant) as progress:
-        replicates = training.train(variant, data, progress, this)
+        replicates = trainer.train(variant, images, progress, this)
         check_inputs()
         saving.write(variant, replicates, variant.folder)
         progress.close()

@@ -148,13 +148,13 @@ layers = st.lists(
 def test_what_is_taken_trains_or_says_in_a_line_why_not(folder, **own):
     from test_training import made
 
-    from mnist_mlp import saving, training
+    from mnist_mlp.training import saving, trainer
 
     if refusal(text(BASE | own | {"epochs": 1}), folder):
         return
     variant = config.load(folder / "params.yaml").candidate
     try:
-        replicates = training.train(variant, made(variant, n=60))
+        replicates = trainer.train(variant, made(variant, n=60))
     except UserError as error:
         assert "no longer finite" in str(error)
         return

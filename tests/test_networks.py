@@ -25,9 +25,9 @@ def expected_count(variant: config.Variant) -> int:
 
 @pytest.fixture(scope="module")
 def networks():
-    from mnist_mlp import training
+    from mnist_mlp.training import networks
 
-    return training.networks
+    return networks
 
 
 @pytest.mark.parametrize("variant", PARAMS.variants, ids=lambda v: f"{v.study}-{v.name}")

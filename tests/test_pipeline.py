@@ -105,7 +105,7 @@ def test_a_colour_a_check_or_a_log_line_trains_nothing(project, name):
     assert set(stages_due(project)) <= {"evaluate", "compare"}
 
 
-@pytest.mark.parametrize("name", ["mnist_mlp/networks.py", "mnist_mlp/training.py"])
+@pytest.mark.parametrize("name", ["mnist_mlp/training/networks.py", "mnist_mlp/training/pixels.py"])
 def test_another_training_trains_everything(project, name):
     with (project.folder / name).open("a") as file:
         file.write("\n# a remark\n")

@@ -94,7 +94,7 @@ def statuses(project: Project, variant: str = "candidate") -> list[str]:
 @pytest.mark.parametrize(
     ("edit", "what"),
     [
-        (lambda project: append(project, "mnist_mlp/networks.py"), "mnist_mlp/networks.py"),
+        (lambda project: append(project, "mnist_mlp/training/networks.py"), "mnist_mlp/training"),
         (lambda project: project.change(lambda params: params.update(batch_size=50)), "params.yaml: batch_size"),
     ],
     ids=["code", "parameter"],
@@ -293,7 +293,7 @@ def test_verify_finds_the_same_bytes_and_a_bit_that_differs(project):
 
     path = project.folder / "models/techniques/none-relu/seed-1.keras"
     flip = (
-        "import sys, keras, numpy as np; from pathlib import Path; from mnist_mlp import saving\n"
+        "import sys, keras, numpy as np; from pathlib import Path; from mnist_mlp.training import saving\n"
         "model = keras.saving.load_model(sys.argv[1]); weights = model.get_weights()\n"
         "weights[0].view(np.uint32)[300, 5] ^= 1\n"
         "model.set_weights(weights); Path(sys.argv[1]).unlink(); saving.save_model(model, Path(sys.argv[1]))"
@@ -329,6 +329,6 @@ def test_verify_tells_another_cpu_and_other_software_from_a_difference(project):
 def test_verify_refuses_what_dvc_lock_does_not_hold(project):
     assert "no stage 'train-x'" in project.run("python", "-m", "stages.verify", "train-x", status=1)
     assert "name some" in project.run("python", "-m", "stages.verify", status=1)
-    append(project, "mnist_mlp/training.py")
+    append(project, "mnist_mlp/training/program.py")
     output = project.run("python", "-m", "stages.verify", "train-candidate", status=1)
-    assert output.startswith("error: mnist_mlp/training.py: not what train-candidate started from")
+    assert output.startswith("error: mnist_mlp/training: not what train-candidate started from")

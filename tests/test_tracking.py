@@ -56,9 +56,8 @@ def clean(patch: pytest.MonkeyPatch, folder: Path) -> None:
 @pytest.fixture
 def checkout(tmp_path, monkeypatch) -> Path:
     folder = tmp_path / "checkout"
-    for path in [*CODE, Path("params.yaml")]:
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / path, folder / path)
+    shutil.copytree(ROOT / CODE, folder / CODE, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "params.yaml", folder / "params.yaml")
     for name in ("data/raw", "data/prepared"):
         (folder / name).mkdir(parents=True)
     (folder / track.DATASET).write_text(json.dumps(DATASET))
@@ -104,7 +103,7 @@ def write_reports(variants: list[config.Variant]) -> None:
 def write_lock(variants: list[config.Variant], reports: bool = False) -> None:
     """dvc.lock, as DVC writes it once these are trained."""
     raw = YAML(typ="safe").load(Path("params.yaml").read_text())
-    digests = [{"path": path.as_posix(), "hash": "md5", "md5": md5(path)} for path in CODE]
+    code = {"path": CODE.as_posix(), "hash": "md5", "md5": md5(CODE)}
     data = {"path": "data/prepared", "hash": "md5", "md5": md5(Path("data/prepared"))}
     stages = {"preprocess": {"cmd": "...", "outs": [data]}}
     for variant in variants:
@@ -117,7 +116,7 @@ def write_lock(variants: list[config.Variant], reports: bool = False) -> None:
             params[f"{study}.variants.{name}"] = raw[study]["variants"][name]
         out = {"path": variant.folder.as_posix(), "hash": "md5", "md5": md5(variant.folder)}
         stages[stage] = {
-            "deps": [data, *digests], "params": {"params.yaml": params}, "outs": [out],
+            "deps": [data, code], "params": {"params.yaml": params}, "outs": [out],
         }  # fmt: skip
     if reports:
         outs = [{"path": path.as_posix(), "hash": "md5", "md5": md5(path)} for path in track.REPORTED]
@@ -417,9 +416,9 @@ def test_track_labels_nothing_that_dvc_lock_does_not_vouch_for(made, capsys):
         "0 created, 0 completed, 0 unchanged, 3 skipped",
     ]
     write_lock(variants)
-    CODE[0].write_text("# another\n")
+    (CODE / "metrics.py").write_text("# another\n")
     track.main()
-    assert "mnist_mlp/metrics.py changed since it was trained" in capsys.readouterr().out
+    assert "mnist_mlp/training changed since it was trained" in capsys.readouterr().out
     (made / technique.folder / "metrics.json").write_text("{}")
     Path("dvc.lock").write_text("<<<<<<< HEAD\n")
     with pytest.raises(UserError, match=r"^dvc\.lock: can't be read: "):
@@ -563,12 +562,12 @@ def test_a_fingerprint_follows_from_what_a_training_depends_on(checkout):
         fingerprint(variant, DATASET | {"sha256": {}}, software),
         fingerprint(variant, DATASET, software | {"numpy": "2.4.7"}),
     }
-    CODE[1].write_text("# another\n")
+    (CODE / "networks.py").write_text("# another\n")
     assert len(others | {same, fingerprint(variant, DATASET, software)}) == 7
 
 
 def test_a_default_learning_rate_is_logged_as_kerass_own(checkout):
-    from mnist_mlp.training import keras  # with its settings
+    from mnist_mlp.training.program import keras  # with its settings
 
     for name in config.OPTIMIZERS:
         variant = config.load().candidate.model_copy(update={"optimizer": name})

@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mnist_mlp import UserError, config, saving
+from mnist_mlp import UserError, config
+from mnist_mlp.training import saving
+from mnist_mlp.training.data import Data, load
 
 ROOT = Path(__file__).parents[1]
 PARAMS = config.load()
@@ -31,14 +33,12 @@ def digits(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def made(variant: config.Variant, n: int = 100, n_test: int = 30):
-    from mnist_mlp import training
-
     images, labels = digits(n)
     test = digits(n_test, seed=1)
     kept = n - n // 10
     validation = (images[kept:], labels[kept:]) if variant.validation == "held_out" else test
     first = kept if variant.validation == "held_out" else n
-    return training.Data((images[:first], labels[:first]), validation, (images, labels), test)
+    return Data((images[:first], labels[:first]), validation, (images, labels), test)
 
 
 def shrunk(study: str, name: str, **changes) -> config.Variant:
@@ -56,10 +56,10 @@ def wide(**changes) -> config.Variant:
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", PARAMS.variants, ids=lambda v: f"{v.study}-{v.name}")
 def test_every_variant_trains_for_a_step(variant):
-    from mnist_mlp import training
+    from mnist_mlp.training import trainer
 
     variant = variant.model_copy(update={"epochs": 1, "batch_size": 100, "seeds": (0,)})
-    (replicate,) = training.train(variant, made(variant, n=110))
+    (replicate,) = trainer.train(variant, made(variant, n=110))
     assert np.isfinite(replicate.curve).all()
     assert replicate.probabilities.shape == (30, 10)
     np.testing.assert_allclose(replicate.probabilities.sum(axis=1), 1, rtol=1e-5)
@@ -78,14 +78,16 @@ def test_every_variant_trains_for_a_step(variant):
 )
 def test_the_compiled_epoch_is_model_fit(optimizer, layers):
     """Same order, weights and seed, no dropout, batch norm, a last batch of 4: Keras's own loop to float32 rounding."""
-    from mnist_mlp import training
-
     variant = wide(layers=layers, optimizer=optimizer, epochs=2, seeds=(7,))
-    data = made(variant)
-    (replicate,) = training.train(variant, data)
+    check_against_fit(variant, made(variant))
 
-    model = training.networks.build(variant, 7)
-    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+
+def check_against_fit(variant: config.Variant, data: Data) -> None:
+    from mnist_mlp.training import networks, trainer
+
+    (replicate,) = trainer.train(variant, data)
+    model = networks.build(variant, 7)
+    model.compile(variant.optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
     history = []
     for epoch in (1, 2):
         order = np.random.default_rng((7, epoch)).permutation(len(data.train[0]))
@@ -106,58 +108,100 @@ def test_pixels_dark_in_every_image_may_be_left_out_of_the_first_product(optimiz
     """The same training to rounding with them and without, and their weights as they began; else they aren't left out.
 
     One pixel is lit in a test image alone: it counts there, with the weights it began with."""
-    from mnist_mlp import training
+    from mnist_mlp.training import networks, program, trainer
 
     first = {"dense": {"units": 16, "l2": 0.01} if optimizer == "l2" else 16}
     variant = wide(optimizer="sgd" if optimizer == "l2" else optimizer, layers=[first], epochs=2, seeds=(0,))
     data = made(variant)
     data.test[0][0, 14, 0] = 1.0
-    (replicate,) = training.train(variant, data)
-    left_out = optimizer in training.ELEMENTWISE
-    lit = training._Program(variant, data).lit
-    assert (
-        lit is not None and lit.tolist() == [i for i in range(784) if i % 28 not in (0, 27) or i == 14 * 28]
-    ) == left_out
+    (replicate,) = trainer.train(variant, data)
+    left_out = optimizer in program.ELEMENTWISE
+    pixels = program.Program(variant, data).pixels
+    assert (pixels is not None) == left_out
     if left_out:
-        monkeypatch.setattr(training, "ELEMENTWISE", ())
-        (whole,) = training.train(variant, data)
+        assert sorted(pixels.order) == [i for i in range(784) if i % 28 not in (0, 27) or i == 14 * 28]
+        monkeypatch.setattr(program, "ELEMENTWISE", ())
+        (whole,) = trainer.train(variant, data)
         np.testing.assert_allclose(replicate.curve, whole.curve, rtol=1e-4)
         np.testing.assert_allclose(replicate.probabilities, whole.probabilities, atol=1e-4)
         kernels = [one.model.get_weights()[0].reshape(28, 28, 16) for one in (replicate, whole)]
         np.testing.assert_allclose(*kernels, atol=1e-3)
-        start = training.networks.build(variant, 0).get_weights()[0].reshape(28, 28, 16)
+        start = networks.build(variant, 0).get_weights()[0].reshape(28, 28, 16)
         for kernel in kernels:
             np.testing.assert_array_equal(kernel[:, [0, 27]], start[:, [0, 27]])
             assert (kernel[:, 1:27] != start[:, 1:27]).any(axis=(0, 2)).all()
 
 
+def sparse(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Digits as sparse as MNIST's: of 400 pixels every image lights half, of 300 few images light some."""
+    images, labels = digits(n, seed)
+    flat, rng = images.reshape(n, -1), np.random.default_rng(seed)
+    flat[:, 400:700] *= (rng.random((n, 1)) < 0.3) & (rng.random((n, 300)) < 0.03)
+    flat[:, 700:] = 0
+    return images, labels
+
+
+@pytest.mark.parametrize(("optimizer", "limit"), [("adam", None), ("sgd", 16)], ids=["foreseen", "more-than-foreseen"])
+def test_pixels_lit_in_few_images_are_multiplied_for_these_alone(optimizer, limit, monkeypatch):
+    """Keras's own loop to float32 rounding, where a batch fits what was foreseen and where it doesn't."""
+    from mnist_mlp.training import pixels, program
+
+    variant = wide(optimizer=optimizer, epochs=2, seeds=(7,))
+    train, test = sparse(100, 0), sparse(30, 1)
+    chosen = pixels.choose(train[0], test[0], variant.batch_size)
+    assert 350 <= chosen.common <= 416
+    assert 0 < chosen.rare < 200 and 8 <= chosen.images <= 24
+    if limit:
+        fewer = pixels.Pixels(32, chosen.order, chosen.common, limit, 8)
+        monkeypatch.setattr(program, "choose", lambda *_: fewer)
+    check_against_fit(variant, Data(train, test, train, test))
+
+
+def test_pixels_are_chosen_by_what_a_batch_lights():
+    from mnist_mlp.training.pixels import choose
+
+    images, _ = sparse(2000, 0)
+    chosen = choose(images, images[:1], 50)
+    lit = images.reshape(-1, 784) != 0
+    assert sorted(chosen.order) == np.flatnonzero(lit.any(axis=0)).tolist()
+    common, rare = chosen.parts
+    assert lit[:, common].sum(axis=0).min() >= lit[:, rare].sum(axis=0).max() - 100  # by a sample of the images
+    batches = lit[np.random.default_rng(1).permutation(2000)].reshape(40, 50, 784)[:, :, rare]
+    assert (batches.any(axis=1).sum(axis=1) <= chosen.rare).mean() >= 0.95
+    assert (batches.any(axis=2).sum(axis=1) <= chosen.images).mean() >= 0.95
+    again = choose(images, images[:1], 50)
+    assert (again.common, again.rare, again.images) == (chosen.common, chosen.rare, chosen.images)
+    assert choose(images, images[:1], 4000).rare == 0  # few such batches can be drawn
+    assert choose(np.ones((100, 28, 28), np.float32), images[:1], 10).common == 784
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("activation", config.ACTIVATIONS)
 def test_every_activation_trains(activation):
-    from mnist_mlp import training
+    from mnist_mlp.training import trainer
 
     variant = wide(activation=activation, epochs=1, seeds=(0,), optimizer="sgd", learning_rate=1e-4)
-    assert np.isfinite(training.train(variant, made(variant))[0].curve).all()
+    assert np.isfinite(trainer.train(variant, made(variant))[0].curve).all()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", config.OPTIMIZERS)
 def test_every_optimizer_changes_the_weights(optimizer):
-    from mnist_mlp import training
+    from mnist_mlp.training import networks, trainer
 
     variant = wide(optimizer=optimizer, epochs=1, seeds=(0,), learning_rate=0.01)
-    (replicate,) = training.train(variant, made(variant))
-    start = training.networks.build(variant, 0).get_layer("dense_1").kernel.numpy()
+    (replicate,) = trainer.train(variant, made(variant))
+    start = networks.build(variant, 0).get_layer("dense_1").kernel.numpy()
     assert not np.array_equal(replicate.model.get_layer("dense_1").kernel.numpy(), start)
 
 
 def test_input_penalties_change_nothing_but_the_penalty_reported():
-    from mnist_mlp import training
+    from mnist_mlp.training import trainer
 
     plain = wide(layers=[{"dense": 16}])
     penalized = wide(layers=[{"activity_l1": 0.01}, {"dense": 16}])
     data = made(plain)
-    for one, other in zip(training.train(plain, data), training.train(penalized, data), strict=True):
+    for one, other in zip(trainer.train(plain, data), trainer.train(penalized, data), strict=True):
         assert one.probabilities.tobytes() == other.probabilities.tobytes()
         assert one.curve.tobytes() == other.curve.tobytes()
         expected = 0.01 * np.abs(data.train[0]).sum() / len(data.train[0])
@@ -166,11 +210,11 @@ def test_input_penalties_change_nothing_but_the_penalty_reported():
 
 
 def test_weight_penalties_shrink_the_weights():
-    from mnist_mlp import training
+    from mnist_mlp.training import trainer
 
     def norm(units) -> float:
         variant = wide(layers=[{"dense": units}], epochs=5, seeds=(0,))
-        return np.linalg.norm(training.train(variant, made(variant))[0].model.get_layer("dense_1").kernel)
+        return np.linalg.norm(trainer.train(variant, made(variant))[0].model.get_layer("dense_1").kernel)
 
     assert norm({"units": 16, "l2": 0.1}) < 0.9 * norm(16)
 
@@ -178,11 +222,11 @@ def test_weight_penalties_shrink_the_weights():
 def test_outputs_are_written_whole_and_load_with_keras_alone(tmp_path):
     import keras
 
-    from mnist_mlp import training
+    from mnist_mlp.training import trainer
 
     variant = wide(layers=["batch_norm", "flatten", {"dropout": 0.2}, {"dense": 16}], seeds=(5, 3), epochs=3)
     data, folder = made(variant), tmp_path / "models/candidate/candidate"
-    replicates = training.train(variant, data)
+    replicates = trainer.train(variant, data)
     saving.write(variant, replicates, folder)
 
     assert sorted(path.name for path in folder.iterdir()) == [
@@ -213,11 +257,11 @@ TRAIN = """
 import sys
 sys.path[:0] = [{root!r}, {tests!r}]
 from test_training import made, wide
-from mnist_mlp import saving, training
+from mnist_mlp.training import saving, trainer
 from pathlib import Path
 layers = ["batch_norm", "flatten", {{"dropout": 0.2}}, {{"dense": 64}}, {{"dropout": 0.5}}, {{"dense": 32}}]
 variant = wide(layers=layers, seeds={seeds})
-saving.write(variant, training.train(variant, made(variant, n=1000)), Path({folder!r}, "models/candidate/candidate"))
+saving.write(variant, trainer.train(variant, made(variant, n=1000)), Path({folder!r}, "models/candidate/candidate"))
 """
 
 
@@ -239,54 +283,50 @@ def test_bytes_do_not_depend_on_cores_order_company_user_locale_or_time_zone(tmp
 
 
 def test_a_batch_larger_than_the_training_set_is_refused(tmp_path):
-    from mnist_mlp import training
-
     images, labels = digits(20)
     for part, array in (("pixels", images), ("labels", labels)):
         (tmp_path / part).mkdir()
         for split in ("train", "test"):
             np.save(tmp_path / part / f"{split}.npy", array)
     with pytest.raises(UserError, match="batch_size of candidate/candidate: found 19; allowed: at most 18"):
-        training.load(wide(validation="held_out", batch_size=19), tmp_path)
-    data = training.load(wide(validation="held_out", batch_size=18), tmp_path)
+        load(wide(validation="held_out", batch_size=19), tmp_path)
+    data = load(wide(validation="held_out", batch_size=18), tmp_path)
     assert [len(part[0]) for part in (data.train, data.validation, data.all_train, data.test)] == [18, 2, 20, 20]
     assert isinstance(data.train[0], np.memmap)
 
 
 def test_missing_images_are_said_in_one_line(tmp_path):
-    from mnist_mlp import training
-
     with pytest.raises(UserError, match="run `dvc repro preprocess`"):
-        training.load(wide(), tmp_path)
+        load(wide(), tmp_path)
 
 
 def test_a_loss_that_is_not_finite_ends_the_training():
-    from mnist_mlp import training
+    from mnist_mlp.training import trainer
 
     variant = wide(optimizer="sgd", learning_rate=1000.0, activation="exponential", epochs=3)
     with pytest.raises(UserError, match="no longer finite"):
-        training.train(variant, made(variant))
+        trainer.train(variant, made(variant))
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_an_interrupted_training_goes_on_and_ends_with_the_same_bytes(optimizer, tmp_path, monkeypatch):
-    from mnist_mlp import training
+    from mnist_mlp.training import trainer
 
     layers = ["batch_norm", "flatten", {"dropout": 0.2}, {"dense": 16}]
     variant = wide(layers=layers, seeds=(0, 1), epochs=6, optimizer=optimizer)
     data, seen = made(variant), []
-    saving.write(variant, training.train(variant, data), tmp_path / "whole/candidate/candidate")
-    monkeypatch.setattr(training, "CHECKPOINT", 0)
+    saving.write(variant, trainer.train(variant, data), tmp_path / "whole/candidate/candidate")
+    monkeypatch.setattr(trainer, "CHECKPOINT", 0)
 
     def stop(seed, epoch, row):
         if epoch == 4:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        training.train(variant, data, stop, tmp_path / "checkpoints")
+        trainer.train(variant, data, stop, tmp_path / "checkpoints")
     torn = tmp_path / "checkpoints/seed-1.npz"
     torn.write_bytes(torn.read_bytes()[:-100])  # as a full disk or a power cut may leave it
-    resumed = training.train(variant, data, lambda *state: seen.append(state[:2]), tmp_path / "checkpoints")
+    resumed = trainer.train(variant, data, lambda *state: seen.append(state[:2]), tmp_path / "checkpoints")
     assert min(epoch for seed, epoch in seen if seed == 0) == 4
     assert min(epoch for seed, epoch in seen if seed == 1) == 1
     saving.write(variant, resumed, tmp_path / "resumed/candidate/candidate")

@@ -1,81 +1,9 @@
-"""A variant's layers -> a Keras model.
+"""Layers made for one compiled loop on the CPU. Each does what Keras's own does, or two of them do, to rounding."""
 
-Built `fast` for training, from layers made for one compiled loop on the CPU, or plain, from Keras's own layers
-alone, so that a saved model loads wherever Keras is. Both hold the same weights, whose paths end in the same two names.
-"""
-
-import keras
 import numpy as np
-import tensorflow as tf
 
-from mnist_mlp.config import ActivityPenalty, BatchNorm, Dense, Dropout, Network
-
-IMAGE = (28, 28)
-CLASSES = 10
-
-
-def build(network: Network, seed: int, fast: bool = False, shape: tuple[int, ...] = IMAGE) -> keras.Model:
-    """A model from scaled images, float32 [n, *shape], to class probabilities, float32 [n, 10].
-
-    Weights and dropout follow from `seed` alone. The i-th dense layer starts from the same weights in every network in
-    which it has the same shape, so that variants are compared from the same start.
-    """
-    inputs = x = keras.Input(shape, name="images")
-    if not any(layer.kind == "flatten" for layer in network.layers):
-        x = keras.layers.Flatten(name="flatten")(x)
-    counts: dict[str, int] = {}
-    kinds = [layer.kind for layer in network.layers if layer.kind != "flatten"]
-    first = kinds[: kinds.index("dense")]
-    together = fast and first[-1:] == ["batch_norm"] and first.count("batch_norm") == 1
-    norm = None  # the batch normalization that the first dense layer is computed together with
-    for layer in network.layers:
-        counts[layer.kind] = number = counts.get(layer.kind, 0) + 1
-        name = f"{layer.kind}_{number}"
-        if isinstance(layer, Dense):
-            dense = _dense(layer, network, seed, number)
-            x, norm = (NormalizedDense(norm, dense) if norm else dense)(x), None
-            x = keras.activations.glu(x) if network.activation == "glu" else x
-        elif isinstance(layer, Dropout):
-            own_seed = _seed(seed, 1, number)
-            x = (FastDropout if fast else keras.layers.Dropout)(layer.rate, seed=own_seed, name=name)(x)
-        elif isinstance(layer, BatchNorm):
-            layer = (FastBatchNorm if fast else keras.layers.BatchNormalization)(name=name)
-            if together and "dense" not in counts:
-                norm = layer
-            else:
-                x = layer(x)
-        elif isinstance(layer, ActivityPenalty):
-            penalty = layer.kind.removeprefix("activity_")
-            x = keras.layers.ActivityRegularization(**{penalty: layer.weight}, name=name)(x)
-        elif not norm:
-            x = keras.layers.Flatten(name="flatten")(x)
-    kernel = _initializer(network.initializer, seed, counts["dense"] + 1)
-    outputs = keras.layers.Dense(CLASSES, "softmax", kernel_initializer=kernel, name="probabilities")(x)
-    return keras.Model(inputs, outputs, name="mlp")
-
-
-def count_parameters(model: keras.Model) -> int:
-    """Weights and batch norm's moving statistics, as Keras's `summary` counts them; dropout has none."""
-    return sum(int(np.prod(weight.shape)) for weight in model.weights if not weight.path.endswith("/seed_and_step"))
-
-
-def _dense(layer: Dense, network: Network, seed: int, number: int) -> keras.layers.Dense:
-    gated = network.activation == "glu"  # halves its input: the layer is made twice as wide
-    return keras.layers.Dense(
-        layer.units * (2 if gated else 1),
-        None if gated else network.activation,
-        kernel_initializer=_initializer(network.initializer, seed, number),
-        kernel_regularizer=keras.regularizers.L1L2(layer.l1, layer.l2) if layer.l1 or layer.l2 else None,
-        name=f"dense_{number}",
-    )
-
-
-def _initializer(name: str, seed: int, number: int) -> keras.initializers.Initializer:
-    return keras.initializers.get({"class_name": name, "config": {"seed": _seed(seed, 0, number)}})
-
-
-def _seed(*path: int) -> int:
-    return int(np.random.SeedSequence(path).generate_state(1)[0])
+from mnist_mlp.training.backend import keras, tf
+from mnist_mlp.training.pixels import Pixels
 
 
 class FastDropout(keras.layers.Layer):
@@ -185,6 +113,63 @@ class NormalizedDense(keras.layers.Layer):
 
     def compute_output_shape(self, shape):
         return shape[0], self.dense.units
+
+
+class SelectiveDense(keras.layers.Layer):
+    """A dense layer over pixels in the order of `pixels`, which multiplies what is dark in most images of a batch only
+    where it isn't: the images with a rare pixel lit, by the rare pixels that any of them lights.
+
+    Its kernel is in two parts, the common pixels' and the rare ones'. A batch with more of either than is foreseen is
+    multiplied whole."""
+
+    def __init__(self, dense: keras.layers.Dense, pixels: Pixels, **kwargs):
+        super().__init__(**kwargs)
+        self.units, self.activation, self.pixels = dense.units, dense.activation, pixels
+
+    def build(self, shape):
+        common = self.pixels.common
+        self.common = self.add_weight((common, self.units), name="common")
+        self.rare = self.add_weight((shape[-1] - common, self.units), name="rare")
+        self.bias = self.add_weight((self.units,), "zeros", name="bias")
+
+    def call(self, x, training=False):
+        kernels = tf.convert_to_tensor(self.common), tf.convert_to_tensor(self.rare)
+        common, rare = x[:, : self.pixels.common], x[:, self.pixels.common :]
+        picks = training and x.shape[0] == self.pixels.batch  # to compile it for the last batch too costs a second
+        few = self._of_rare(rare, kernels[1]) if picks else tf.matmul(rare, kernels[1])
+        return self.activation(tf.matmul(common, kernels[0]) + few + self.bias)
+
+    def _of_rare(self, rare: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        lit = tf.cast(rare != 0, tf.float32)
+        by_image, by_pixel = tf.reduce_max(lit, 1), tf.reduce_max(lit, 0)
+        most_images, most_pixels = self.pixels.images, self.pixels.rare
+        fits = (tf.reduce_sum(by_image) <= most_images) & (tf.reduce_sum(by_pixel) <= most_pixels)
+        images, pixels = tf.math.top_k(by_image, most_images)[1], tf.math.top_k(by_pixel, most_pixels)[1]
+        picked = tf.gather(tf.gather(rare, images), pixels, axis=1)
+
+        def put(rows, where, count):
+            return tf.scatter_nd(where[:, None], rows, [count, self.units])
+
+        @tf.custom_gradient
+        def sums(kernel):
+            def gradient(dz):
+                return tf.cond(
+                    fits,
+                    lambda: put(tf.matmul(picked, tf.gather(dz, images), transpose_a=True), pixels, rare.shape[1]),
+                    lambda: tf.matmul(rare, dz, transpose_a=True),
+                )
+
+            of_all = tf.cond(
+                fits,
+                lambda: put(tf.matmul(picked, tf.gather(kernel, pixels)), images, rare.shape[0]),
+                lambda: tf.matmul(rare, kernel),
+            )
+            return of_all, gradient
+
+        return sums(kernel)
+
+    def compute_output_shape(self, shape):
+        return shape[0], self.units
 
 
 def _affine(x: tf.Tensor, scale: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:

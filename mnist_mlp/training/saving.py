@@ -15,12 +15,12 @@ from mnist_mlp.config import Variant
 if TYPE_CHECKING:
     import keras
 
-    from mnist_mlp.training import Replicate
+    from mnist_mlp.training.trainer import Replicate
 
 
 def write(variant: Variant, replicates: "list[Replicate]", folder: Path) -> None:
     """Write models, history.csv, metrics.json and probabilities.npy to a variant's `folder`: all of them or none."""
-    from mnist_mlp import networks
+    from mnist_mlp.training import networks
 
     partial = folder.parent.parent / ".partial" / f"{variant.study}-{variant.name}"
     shutil.rmtree(partial, ignore_errors=True)

@@ -1,0 +1,41 @@
+"""TensorFlow and Keras, imported in silence and without what they needn't import.
+
+Nothing here starts TensorFlow's threads: a process may be forked after it.
+"""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+
+HIDDEN = ("matplotlib", "sklearn")  # Keras imports these where they are, for uses not ours, in 2 of its 5 seconds
+
+
+@contextlib.contextmanager
+def silence() -> Iterator[None]:
+    """TensorFlow's C++ greets on the standard error before any setting reaches it."""
+    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(null)
+
+
+@contextlib.contextmanager
+def _hidden() -> Iterator[None]:
+    names = [name for name in HIDDEN if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(names))
+    try:
+        yield
+    finally:
+        for name in names:
+            del sys.modules[name]
+
+
+os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "KERAS_BACKEND": "tensorflow"}
+with silence(), _hidden():
+    import keras  # noqa: F401
+    import tensorflow as tf  # noqa: F401

@@ -1,0 +1,82 @@
+"""A variant's layers -> a Keras model.
+
+Built `fast` for training, from layers made for one compiled loop on the CPU, or plain, from Keras's own layers
+alone, so that a saved model loads wherever Keras is. Both hold the same weights, whose paths end in the same two names.
+"""
+
+import numpy as np
+
+from mnist_mlp.config import ActivityPenalty, BatchNorm, Dense, Dropout, Network
+from mnist_mlp.training.backend import keras
+from mnist_mlp.training.layers import FastBatchNorm, FastDropout, NormalizedDense, SelectiveDense
+from mnist_mlp.training.pixels import Pixels
+
+IMAGE = (28, 28)
+CLASSES = 10
+
+
+def build(network: Network, seed: int, fast: bool = False, pixels: Pixels | None = None) -> keras.Model:
+    """A model from scaled images, float32 [n, 28, 28], to class probabilities, float32 [n, 10].
+
+    Weights and dropout follow from `seed` alone. The i-th dense layer starts from the same weights in every network in
+    which it has the same shape, so that variants are compared from the same start. Where `pixels` are given it takes
+    these alone, float32 [n, len(pixels.order)]; its first dense layer's weights are then to be set, not initialized.
+    """
+    inputs = x = keras.Input(IMAGE if pixels is None else pixels.order.shape, name="images")
+    if not any(layer.kind == "flatten" for layer in network.layers):
+        x = keras.layers.Flatten(name="flatten")(x)
+    counts: dict[str, int] = {}
+    kinds = [layer.kind for layer in network.layers if layer.kind != "flatten"]
+    first = kinds[: kinds.index("dense")]
+    together = fast and first[-1:] == ["batch_norm"] and first.count("batch_norm") == 1
+    norm = None  # the batch normalization that the first dense layer is computed together with
+    for layer in network.layers:
+        counts[layer.kind] = number = counts.get(layer.kind, 0) + 1
+        name = f"{layer.kind}_{number}"
+        if isinstance(layer, Dense):
+            dense = _dense(layer, network, seed, number)
+            if pixels is not None and pixels.rare and number == 1:
+                dense = SelectiveDense(dense, pixels, name=name)
+            x, norm = (NormalizedDense(norm, dense) if norm else dense)(x), None
+            x = keras.activations.glu(x) if network.activation == "glu" else x
+        elif isinstance(layer, Dropout):
+            own_seed = _seed(seed, 1, number)
+            x = (FastDropout if fast else keras.layers.Dropout)(layer.rate, seed=own_seed, name=name)(x)
+        elif isinstance(layer, BatchNorm):
+            layer = (FastBatchNorm if fast else keras.layers.BatchNormalization)(name=name)
+            if together and "dense" not in counts:
+                norm = layer
+            else:
+                x = layer(x)
+        elif isinstance(layer, ActivityPenalty):
+            penalty = layer.kind.removeprefix("activity_")
+            x = keras.layers.ActivityRegularization(**{penalty: layer.weight}, name=name)(x)
+        elif not norm:
+            x = keras.layers.Flatten(name="flatten")(x)
+    kernel = _initializer(network.initializer, seed, counts["dense"] + 1)
+    outputs = keras.layers.Dense(CLASSES, "softmax", kernel_initializer=kernel, name="probabilities")(x)
+    return keras.Model(inputs, outputs, name="mlp")
+
+
+def count_parameters(model: keras.Model) -> int:
+    """Weights and batch norm's moving statistics, as Keras's `summary` counts them; dropout has none."""
+    return sum(int(np.prod(weight.shape)) for weight in model.weights if not weight.path.endswith("/seed_and_step"))
+
+
+def _dense(layer: Dense, network: Network, seed: int, number: int) -> keras.layers.Dense:
+    gated = network.activation == "glu"  # halves its input: the layer is made twice as wide
+    return keras.layers.Dense(
+        layer.units * (2 if gated else 1),
+        None if gated else network.activation,
+        kernel_initializer=_initializer(network.initializer, seed, number),
+        kernel_regularizer=keras.regularizers.L1L2(layer.l1, layer.l2) if layer.l1 or layer.l2 else None,
+        name=f"dense_{number}",
+    )
+
+
+def _initializer(name: str, seed: int, number: int) -> keras.initializers.Initializer:
+    return keras.initializers.get({"class_name": name, "config": {"seed": _seed(seed, 0, number)}})
+
+
+def _seed(*path: int) -> int:
+    return int(np.random.SeedSequence(path).generate_state(1)[0])

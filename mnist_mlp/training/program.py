@@ -1,0 +1,160 @@
+"""The compiled epoch: a pure function of a replicate's state, which all replicates of a variant share.
+
+One XLA call: a loop over batches gathered from images that stay in memory, the last partial batch, the running training
+metrics and the validation.
+"""
+
+import os
+from collections.abc import Callable
+
+import numpy as np
+
+from mnist_mlp.config import ActivityPenalty, Dense, Dropout, Flatten, Variant
+from mnist_mlp.training import networks
+from mnist_mlp.training.backend import keras, silence, tf
+from mnist_mlp.training.data import Data
+from mnist_mlp.training.pixels import Pixels, choose
+
+CHUNK = 1000  # images scored at once
+# Optimizers that move each weight by its own gradients alone, and leave one that has none where it is.
+ELEMENTWISE = ("adadelta", "adagrad", "adam", "adamax", "nadam", "rmsprop", "sgd")
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+# A matrix product split over threads adds in another order, and XLA splits other operations by the number of cores that
+# it sees when it compiles: a replicate stays on one, so that cores change neither the program nor its results.
+os.environ["XLA_FLAGS"] = (
+    "--xla_cpu_multi_thread_eigen=false --xla_disable_hlo_passes=cpu-parallel-task-assigner "
+    "--xla_cpu_prefer_vector_width=512"  # where a CPU has it, an epoch of none/relu takes an eighth less
+)
+with silence():
+    tf.config.threading.set_intra_op_parallelism_threads(max(2, CORES))  # one worker would serialize the replicates
+    tf.config.list_logical_devices()  # starts TensorFlow
+
+
+class Program:
+    """A variant's compiled functions over its data. A state is (trainable, non-trainable, optimizer) tensors."""
+
+    def __init__(self, variant: Variant, data: Data):
+        self.variant, self.data = variant, data
+        self.pixels = _pixels(variant, data)
+        self.train_set, self.validation = self._tensors(data.train), self._tensors(data.validation)
+        self.model = networks.build(variant, variant.seeds[0], fast=True, pixels=self.pixels)
+        self.optimizer = _optimizer(variant)
+        self.optimizer.build(self.model.trainable_variables)
+        self.epoch = tf.function(self._epoch, jit_compile=True, autograph=False)
+        self.predict = tf.function(self._predict, jit_compile=True, autograph=False)
+        arguments = (self.initial(self.model), *self.train_set, *self.validation, self.order(0, 1))
+        self.epoch.get_concrete_function(*arguments)
+
+    def initial(self, model: keras.Model) -> tuple:
+        parts = (model.trainable_variables, model.non_trainable_variables, self.optimizer.variables)
+        state = tuple([tf.identity(variable.value) for variable in part] for part in parts)
+        if self.pixels is not None and model is not self.model:
+            state[0][:1] = [tf.gather(state[0][0], part) for part in self.pixels.parts]
+        return state
+
+    def weights(self, model: keras.Model, state: tuple) -> dict[str, np.ndarray]:
+        """A trained state's weights by layer and name; model: the one that it began with."""
+        variables = (*model.trainable_variables, *model.non_trainable_variables)
+        values = [tensor.numpy() for tensor in (*state[0], *state[1])]
+        if self.pixels is not None:
+            kernel = variables[0].numpy()
+            parts = len(self.pixels.parts)
+            kernel[self.pixels.order] = np.concatenate(values[:parts])
+            values[:parts] = [kernel]
+        return dict(zip(map(key, variables), values, strict=True))
+
+    def order(self, seed: int, epoch: int) -> tf.Tensor:
+        count = len(self.data.train[0])
+        return tf.constant(np.random.default_rng((seed, epoch)).permutation(count).astype(np.int32))
+
+    def _epoch(self, state, images, labels, val_images, val_labels, order):
+        def step(start, size, state, sums):
+            rows = tf.reshape(tf.slice(order, [start], [size]), [size])
+            state, batch_sums = self._step(state, tf.gather(images, rows), tf.gather(labels, rows))
+            return state, sums + batch_sums
+
+        count, size = order.shape[0], self.variant.batch_size
+        state, sums = _loop(count, size, step, state, tf.zeros(3))
+
+        def score(start, size, state, sums):
+            chunk = [tf.slice(part, [start, *[0] * (part.shape.rank - 1)], [size, *part.shape[1:]])
+                     for part in (val_images, val_labels)]  # fmt: skip
+            probabilities, _ = self.model.stateless_call(*state[:2], chunk[0], training=False)
+            return state, sums + size * _loss_and_accuracy(chunk[1], probabilities)
+
+        _, val_sums = _loop(val_images.shape[0], CHUNK, score, state, tf.zeros(2))
+        return state, tf.concat([sums / count, val_sums / val_images.shape[0]], 0)
+
+    def _step(self, state, images, labels):
+        trainable, other, slots = state
+        with tf.GradientTape() as tape:
+            tape.watch(trainable)
+            probabilities, other, penalties = self.model.stateless_call(
+                trainable, other, images, training=True, return_losses=True
+            )
+            figures = _loss_and_accuracy(labels, probabilities)
+            penalty = tf.add_n(penalties) if penalties else tf.constant(0.0)
+            total = figures[0] + penalty
+        trainable, slots = self.optimizer.stateless_apply(slots, tape.gradient(total, trainable), trainable)
+        return (trainable, other, slots), labels.shape[0] * tf.concat([figures, [penalty]], 0)
+
+    def _predict(self, state, images):
+        return self.model.stateless_call(*state[:2], images, training=False)[0]
+
+    def probabilities(self, state, images: np.ndarray) -> np.ndarray:
+        parts = (self._images(images[start : start + CHUNK]) for start in range(0, len(images), CHUNK))
+        return np.concatenate([self.predict(state, part).numpy() for part in parts])
+
+    def _images(self, images: np.ndarray) -> tf.Tensor:
+        if self.pixels is not None:
+            images = images.reshape(len(images), -1)[:, self.pixels.order]
+        return tf.convert_to_tensor(images)
+
+    def _tensors(self, pair: tuple[np.ndarray, np.ndarray]) -> tuple[tf.Tensor, tf.Tensor]:
+        return self._images(pair[0]), tf.convert_to_tensor(pair[1])
+
+
+def _pixels(variant: Variant, data: Data) -> Pixels | None:
+    """Those that the first product can't do without, where it may leave out the rest; else None.
+
+    The weights of pixels that no image lights have no gradient. So they stay as they began, unless something else moves
+    them, and never count."""
+    pixelwise = (ActivityPenalty, Dropout, Flatten)
+    first = next((layer for layer in variant.layers if not isinstance(layer, pixelwise)), None)
+    if not isinstance(first, Dense) or first.l1 or first.l2 or variant.optimizer not in ELEMENTWISE:
+        return None
+    return choose(data.all_train[0], data.test[0], variant.batch_size)
+
+
+def key(weight: keras.Variable) -> str:
+    """A weight's layer and name, the same in all models of a variant."""
+    return "/".join(weight.path.split("/")[-2:])
+
+
+def _loop(count: int, size: int, body: Callable, state, sums):
+    """body over [0, count) in steps of `size`; a last, smaller one where it doesn't divide."""
+    full = count // size
+
+    def advance(i, state, sums):
+        return (i + 1, *body(i * size, size, state, sums))
+
+    if full:
+        _, state, sums = tf.while_loop(lambda i, *_: i < full, advance, (0, state, sums), maximum_iterations=full)
+    return body(full * size, count % size, state, sums) if count % size else (state, sums)
+
+
+def _loss_and_accuracy(labels: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
+    loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(labels, probabilities))
+    hits = tf.equal(tf.argmax(probabilities, -1, output_type=tf.int32), tf.cast(labels, tf.int32))
+    return tf.stack([loss, tf.reduce_mean(tf.cast(hits, tf.float32))])
+
+
+def _optimizer(variant: Variant) -> keras.optimizers.Optimizer:
+    """Keras's optimizer with pure updates, which its base class has and its adapter for TensorFlow refuses."""
+    own = type(keras.optimizers.get(variant.optimizer))
+    adapter, base = (next(c for c in own.__mro__ if c.__name__ == name) for name in ("TFOptimizer", "BaseOptimizer"))
+    methods = {name: getattr(base, name) for name in vars(adapter) if name in vars(base) and not name.startswith("__")}
+    pure = type("PureOptimizer", (adapter,), methods)  # stands between Keras's optimizer and the adapter
+    settings = {} if variant.learning_rate == "default" else {"learning_rate": variant.learning_rate}
+    return type(own.__name__, (own, pure), {})(**settings)
