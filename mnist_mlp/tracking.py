@@ -2,7 +2,7 @@
 
 Live, around a training:
 
-    with tracking.training(variant, dataset) as log:
+    with tracking.training(variant, dataset, software) as log:
         ...train, write the outputs to `folder`...
         log(folder)
 
@@ -22,7 +22,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from mnist_mlp import config
 from mnist_mlp.config import Variant
 from mnist_mlp.description import (
     CURVES,
@@ -47,13 +46,14 @@ PACKAGES = ("tensorflow", "keras", "numpy", "mlflow", "dvc")
 
 
 @contextlib.contextmanager
-def training(variant: Variant, dataset: dict[str, Any]) -> Iterator[Callable[[Path], None]]:
+def training(variant: Variant, dataset: dict[str, Any], software: dict[str, str]) -> Iterator[Callable[[Path], None]]:
     """A variant's run, open while the block trains; yields a function that logs the outputs in a folder and ends it.
 
-    dataset: what dataset.json holds. The run fails where the block raises, and is killed where it is interrupted
-    (Ctrl-C, SIGTERM), with the reason in a tag. Trouble with MLflow is a line on the standard error: training goes on.
+    dataset: what dataset.json holds; software: the versions that params.yaml names. The run fails where the block
+    raises, and is killed where it is interrupted (Ctrl-C, SIGTERM), with the reason in a tag. Trouble with MLflow is a
+    line on the standard error: training goes on.
     """
-    begun = _attempt(lambda: _begin(variant, dataset))
+    begun = _attempt(lambda: _begin(variant, dataset, software))
     began, logged = time.monotonic(), False
 
     def log(folder: Path) -> None:
@@ -80,12 +80,12 @@ def training(variant: Variant, dataset: dict[str, Any]) -> Iterator[Callable[[Pa
         end("FAILED", "its outputs were not logged")
 
 
-def _begin(variant: Variant, dataset: dict[str, Any]) -> "tuple[Store, Run]":
+def _begin(variant: Variant, dataset: dict[str, Any], software: dict[str, str]) -> "tuple[Store, Run]":
     from_dvc = {"dvc.stage": "DVC_STAGE", "dvc.experiment": "DVC_EXP_NAME", "dvc.baseline": "DVC_EXP_BASELINE_REV"}
     tags = {tag: os.environ[name] for tag, name in from_dvc.items() if os.environ.get(name)}
     tags |= {f"version.{package}": version(package) for package in PACKAGES}
     tags |= {"version.python": platform.python_version(), "cpu": cpu(), "source": "training"}
-    tags["fingerprint"] = fingerprint(variant, dataset, config.load().software)
+    tags["fingerprint"] = fingerprint(variant, dataset, software)
     store = open_store()
     return store, start(store, variant, dataset, tags, os.environ.get("DVC_EXP_NAME"))
 

@@ -31,13 +31,14 @@ class Inputs:
         stage = stage.get("do", stage)
         self.keys = [path.replace("${key}", key) for path in stage.get("params", [])]
         self.files = {Path(path): _state(Path(path)) for path in stage.get("deps", [])}
-        self.values = parameters(self.keys)
+        self.text = _text()
 
     def check(self) -> None:
         """Raises UserError with a line for each input that isn't as it was."""
         changed = [path.as_posix() for path, state in self.files.items() if _state(path) != state]
-        values = parameters(self.keys)
-        changed += [f"{config.PARAMS}: {key}" for key in self.keys if values.get(key) != self.values.get(key)]
+        if (text := _text()) != self.text:  # parsed no sooner: it takes as long as all else here
+            before, values = parameters(self.keys, self.text), parameters(self.keys, text)
+            changed += [f"{config.PARAMS}: {key}" for key in self.keys if values.get(key) != before.get(key)]
         if changed:
             raise UserError(
                 "\n".join(
@@ -47,15 +48,21 @@ class Inputs:
             )
 
 
-def parameters(keys: list[str]) -> dict[str, Any]:
-    """The values of dotted keys of params.yaml, as written there; none where it can't be read."""
-    if not keys:
-        return {}
+def parameters(keys: list[str], text: str | None = None) -> dict[str, Any]:
+    """The values of dotted keys of params.yaml, as written there or in `text`; none where it can't be read."""
     try:
-        params = YAML(typ="safe", pure=True).load(config.PARAMS.read_text(encoding="utf-8"))
-    except (OSError, YAMLError, UnicodeDecodeError):
+        params = YAML(typ="safe", pure=True).load(_text() if text is None else text)
+    except YAMLError:
         return {}
     return {key: _value(params, key) for key in keys}
+
+
+def _text() -> str:
+    """What params.yaml holds; nothing where it can't be read."""
+    try:
+        return config.PARAMS.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def _value(params: Any, key: str) -> Any:

@@ -61,7 +61,7 @@ def _train() -> None:
         shutil.rmtree(other, ignore_errors=True)
     if this.exists():
         print(f"{variant.study}/{variant.name}  goes on from where it was interrupted", flush=True)
-    with tracking.training(variant, dataset) as log, Progress(variant) as progress:
+    with tracking.training(variant, dataset, params.software) as log, Progress(variant) as progress:
         replicates = trainer.train(variant, images, progress, this)
         check_inputs()
         saving.write(variant, replicates, variant.folder)

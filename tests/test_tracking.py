@@ -27,10 +27,12 @@ from stages import track
 ROOT = Path(__file__).parents[1]
 FILES = [f"{part}-{what}-ubyte" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx1")]
 DATASET = {"name": "mnist", "requested": "auto", "train": 60000, "test": 10000, "sha256": {f: f for f in FILES}}
+SOFTWARE = config.load().software
 WAITING = f"""
 import time
 from mnist_mlp import config, tracking
-with tracking.training(config.load().candidate, {DATASET!r}):
+params = config.load()
+with tracking.training(params.candidate, {DATASET!r}, params.software):
     print("training", flush=True)
     time.sleep(60)
 """
@@ -129,7 +131,7 @@ def write_lock(variants: list[config.Variant], reports: bool = False) -> None:
 
 
 def train(variant: config.Variant) -> None:
-    with tracking.training(variant, DATASET) as log:
+    with tracking.training(variant, DATASET, SOFTWARE) as log:
         log(write_outputs(variant))
 
 
@@ -264,9 +266,9 @@ def environment() -> dict[str, str]:
 def test_a_block_that_raises_fails_and_one_interrupted_is_killed(made, capsys):
     candidate = config.load().candidate
     for error in (UserError("the loss is no longer finite"), KeyboardInterrupt()):
-        with pytest.raises(type(error)), tracking.training(candidate, DATASET):
+        with pytest.raises(type(error)), tracking.training(candidate, DATASET, SOFTWARE):
             raise error
-    with tracking.training(candidate, DATASET):
+    with tracking.training(candidate, DATASET, SOFTWARE):
         pass
     found = {run.info.status: run.data.tags[store.REASON] for run in runs() if run.info.status == "KILLED"}
     assert found == {"KILLED": "Ctrl-C"}
@@ -329,7 +331,7 @@ def test_a_store_that_cannot_be_opened_loses_no_training(checkout, capfd, obstac
 
 def test_a_store_that_fails_midway_loses_no_training_and_track_makes_up_for_it(made, capfd):
     candidate = config.load().candidate
-    with tracking.training(candidate, DATASET) as log:
+    with tracking.training(candidate, DATASET, SOFTWARE) as log:
         with contextlib.closing(sqlite3.connect("mlruns/mlflow.db")) as database, database:
             database.execute("ALTER TABLE metrics RENAME TO hidden")
         log(write_outputs(candidate))
@@ -367,7 +369,7 @@ def test_a_server_gets_runs_and_figures_and_nobody_its_password(made, tmp_path, 
             assert [run.info.status for run in runs()] == ["FINISHED"]
             assert len(list((tmp_path / "kept").rglob("*.png"))) == 2
             assert capfd.readouterr() == ("", "")
-            with tracking.training(config.load().candidate, DATASET) as log:
+            with tracking.training(config.load().candidate, DATASET, SOFTWARE) as log:
                 os.killpg(server.pid, signal.SIGKILL)
                 server.wait()
                 log(config.load().candidate.folder)
