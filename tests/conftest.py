@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,10 +24,8 @@ KEPT = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of two processes, one starts with what the full run is for; the other, with the rest, needn't wait for it.
-
-    First what shares the run that broke: before the other process takes any of it, and would make that run again."""
-    items.sort(key=lambda item: ("fresh_project" not in item.fixturenames, "broken" not in item.fixturenames))
+    """Of two processes, one starts with what the full run is for; the other, with the rest, needn't wait for it."""
+    items.sort(key=lambda item: "fresh_project" not in item.fixturenames)
 
 
 class Project:
@@ -89,9 +88,14 @@ class Project:
         return [line.split("'")[1] for line in lines]
 
     def digests(self, *folders: str) -> dict[str, bytes]:
-        """The bytes of every file below these folders."""
+        """The bytes of every file below these folders, but for what an interrupted stage left hidden."""
         paths = [path for folder in folders for path in (self.folder / folder).rglob("*") if path.is_file()]
-        return {str(path.relative_to(self.folder)): path.read_bytes() for path in sorted(paths)}
+        names = {path.relative_to(self.folder).as_posix(): path for path in sorted(paths)}
+        return {name: path.read_bytes() for name, path in names.items() if "/." not in name}
+
+    def checkpoints(self) -> dict[Path, int]:
+        """The checkpoints there, and when each was written."""
+        return {path: path.stat().st_mtime_ns for path in self.folder.glob("models/.checkpoints/*/*/seed-*.npz")}
 
     @classmethod
     def at(cls, folder: Path) -> "Project":
@@ -101,20 +105,31 @@ class Project:
         return project
 
 
+def made_once(tmp_path_factory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that `make` fills, once for all of the tests' processes: the first that asks for it."""
+    shared = tmp_path_factory.getbasetemp()
+    folder = (shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared) / name
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "made").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make(folder)
+            (folder / "made").touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def fresh_project(tmp_path_factory) -> Project:
-    """One full `dvc repro`, made once for all workers; what it printed is in `.output`. Copy it before changing it."""
-    shared = tmp_path_factory.getbasetemp()
-    shared = (shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared) / "checkout"
-    with FileLock(f"{shared}.lock"):
-        if not (shared / "output").exists():
-            shutil.rmtree(shared, ignore_errors=True)
-            project = Project(shared / "project")
-            output = project.run("dvc", "repro")
-            project.commit()
-            (shared / "output").write_text(output)
-    project = Project.at(shared / "project")
-    project.output = (shared / "output").read_text()
+    """One full `dvc repro`; what it printed is in `.output`. Copy it before changing it."""
+
+    def make(folder: Path) -> None:
+        project = Project(folder / "project")
+        (folder / "output").write_text(project.run("dvc", "repro"))
+        project.commit()
+
+    folder = made_once(tmp_path_factory, "checkout", make)
+    project = Project.at(folder / "project")
+    project.output = (folder / "output").read_text()
     return project
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import Project
+from conftest import Project, made_once
 from ruamel.yaml import YAML
 
 pytestmark = pytest.mark.slow
@@ -46,9 +46,8 @@ def cluster(project: Project, *words: str, status: int = 0, **environment: str) 
 
 
 def state(project: Project) -> tuple[bytes, dict[str, bytes]]:
-    """dvc.lock and every output, but for what an interrupted stage left hidden."""
-    files = project.digests(*OUTPUTS)
-    return (project.folder / "dvc.lock").read_bytes(), {name: files[name] for name in files if "/." not in name}
+    """dvc.lock and every output."""
+    return (project.folder / "dvc.lock").read_bytes(), project.digests(*OUTPUTS)
 
 
 def runs(project: Project) -> list:
@@ -137,19 +136,25 @@ def broken(tmp_path_factory) -> Project:
     """A project run by two workers from nothing: interrupted, then, in a second run, with a worker killed.
 
     What the two printed is in `.first` and `.second`."""
-    project = Project(tmp_path_factory.mktemp("broken") / "project")
-    talker = Talker(project, "--jobs", "2")
-    talker.until(r"\] train-.* s on")
-    talker.until("train-.*started")
-    os.killpg(talker.process.pid, signal.SIGINT)  # as a terminal does
-    project.first = talker.end(status=130)
-    time.sleep(2)
-    assert not processes(project.folder)
-    talker = Talker(project, "--jobs", "2")
-    talker.until("train-.*started")
-    kill_worker(project.folder)
-    project.second = talker.end()
-    assert not processes(project.folder)
+
+    def make(folder: Path) -> None:
+        project = Project(folder / "project")
+        talker = Talker(project, "--jobs", "2")
+        talker.until(r"\] train-.* s on")
+        talker.until("train-.*started")
+        os.killpg(talker.process.pid, signal.SIGINT)  # as a terminal does
+        (folder / "first").write_text(talker.end(status=130))
+        time.sleep(2)
+        assert not processes(project.folder)
+        talker = Talker(project, "--jobs", "2")
+        talker.until("train-.*started")
+        kill_worker(project.folder)
+        (folder / "second").write_text(talker.end())
+        assert not processes(project.folder)
+
+    folder = made_once(tmp_path_factory, "broken", make)
+    project = Project.at(folder / "project")
+    project.first, project.second = ((folder / name).read_text() for name in ("first", "second"))
     return project
 
 

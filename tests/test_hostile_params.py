@@ -57,7 +57,7 @@ def changed(path: tuple, how: str, value) -> dict:
 
 def text(params: dict) -> str:
     stream = io.StringIO()
-    YAML(typ="safe", pure=True).dump(params, stream)
+    YAML(typ="safe").dump(params, stream)  # libyaml's writer, if not reader: a fifth of the time
     return stream.getvalue()
 
 

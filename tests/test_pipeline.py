@@ -178,14 +178,9 @@ def test_wrong_overrides_are_refused_in_a_line_and_leave_everything_as_it_was(pr
 def wait_for_training(project) -> None:
     """Until the candidate's new training has written a checkpoint."""
     end = time.monotonic() + 120
-    while not list((project.folder / "models/.checkpoints").glob("candidate-*/*/*.npz")):
+    while not project.checkpoints():
         assert time.monotonic() < end, "nothing is trained"
         time.sleep(0.2)
-
-
-def visible(project) -> dict[str, bytes]:
-    files = project.digests("models", "reports")
-    return {name: files[name] for name in files if "/." not in name}  # without checkpoints
 
 
 def test_a_training_killed_on_the_way_leaves_nothing_half_and_comes_out_the_same(project):
@@ -199,10 +194,10 @@ def test_a_training_killed_on_the_way_leaves_nothing_half_and_comes_out_the_same
     process.wait()
     assert not (project.folder / "models/candidate/candidate").exists()
     untouched = {name: content for name, content in before.items() if not name.startswith("models/candidate")}
-    assert visible(project) == untouched
+    assert project.digests("models", "reports") == untouched
     project.change(lambda params: params.update(epochs=1))
     project.run("dvc", "repro")
-    assert visible(project) == before
+    assert project.digests("models", "reports") == before
 
 
 def test_ctrl_c_ends_in_a_line(project):

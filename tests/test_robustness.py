@@ -73,11 +73,6 @@ def stages_of(project: Project) -> dict:
     return yaml.load((project.folder / "dvc.lock").read_text())["stages"]
 
 
-def checkpoints(project: Project) -> dict[str, int]:
-    """The checkpoints there, and when each was written."""
-    return {str(path): path.stat().st_mtime_ns for path in project.folder.glob("models/.checkpoints/*/*/seed-*.npz")}
-
-
 def statuses(project: Project, variant: str = "candidate") -> list[str]:
     """Those of a variant's runs in MLflow, without nested ones."""
     script = (
@@ -135,7 +130,7 @@ def test_a_change_that_cannot_matter_to_a_stage_does_not_stop_it(project):
 def test_the_training_of_a_killed_dvc_ends_and_the_next_one_leaves_one_finished_run(project):
     project.change(lambda params: params.update(epochs=20_000))
     process = start(project, "dvc", "repro", "train-candidate")
-    wait_until(lambda: checkpoints(project))
+    wait_until(lambda: project.checkpoints())
     (survivor,) = training(project)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
@@ -149,7 +144,7 @@ def test_the_training_of_a_killed_dvc_ends_and_the_next_one_leaves_one_finished_
 def test_a_second_training_beside_a_first_is_refused(project):
     project.change(lambda params: params.update(epochs=20_000))
     first = start(project, "dvc", "repro", "train-candidate")
-    wait_until(lambda: checkpoints(project))
+    wait_until(lambda: project.checkpoints())
     script = "import stages; stages.PATIENCE = 1; from stages import run, train; run(train.main)"
     output = project.run(sys.executable, "-c", script, status=1, DVC_STAGE="train-candidate")
     kill_all(first)
@@ -161,9 +156,9 @@ def test_a_second_training_beside_a_first_is_refused(project):
 def test_a_long_training_goes_on_from_its_checkpoint_with_the_same_bytes(project):
     project.change(lambda params: params.update(epochs=250, layers=[{"dense": 512}, {"dropout": 0.2}, {"dense": 256}]))
     for _ in range(2):  # killed twice
-        before = checkpoints(project)
+        before = project.checkpoints()
         process = start(project, "dvc", "repro", "train-candidate")
-        wait_until(lambda before=before: checkpoints(project) and checkpoints(project) != before)
+        wait_until(lambda before=before: project.checkpoints() not in ({}, before))
         kill_all(process)
     output = project.run("dvc", "repro", "train-candidate")
     assert "goes on from where it was interrupted" in output
@@ -192,13 +187,13 @@ def test_a_stage_killed_at_any_moment_is_made_up_for_to_the_byte(stage, project)
         partial = {name: content for name, content in project.digests(*OUTPUTS).items() if name in whole}
         assert partial.items() <= whole.items()  # what is there under its own name is whole
         project.run("python", "-m", "stages.mend")
-        if number % 3:  # DVC finds out for itself what is missing; every third time the stage does run
+        if number % 5:  # DVC finds out for itself what is missing; every fifth time the stage does run
             project.run("dvc", "repro", "--single-item", stage)
         else:
             project.run(*again)
         if (project.folder / "dvc.lock").read_bytes() != lock:  # cut where it still is YAML: the cache makes up for it
             assert not [name for name in project.ran(project.run("dvc", "repro")) if name.startswith("train")]
-        assert {name: content for name, content in project.digests(*OUTPUTS).items() if "/." not in name} == whole
+        assert project.digests(*OUTPUTS) == whole
         assert stages_of(project) == yaml.load(lock)["stages"]
     assert killed >= 5, "the stage was over before it was killed"
 
