@@ -112,6 +112,16 @@ def test_another_training_trains_everything(project, name):
     assert set(TRAINED) < set(stages_due(project))
 
 
+def test_byte_code_beside_the_code_is_no_change_of_it(project):
+    """Python writes some, unless it is told not to."""
+    folder = project.folder / "mnist_mlp/training/__pycache__"
+    folder.mkdir(exist_ok=True)
+    (folder / "program.cpython-399.pyc").write_bytes(b"anything")
+    assert stages_due(project) == []
+    tally = project.run("python", "-m", "stages.track").splitlines()[-1]
+    assert "0 created" in tally and "skipped" not in tally
+
+
 def test_a_forced_run_gives_the_same_bytes_elsewhere(project):
     """The copy lies in another folder than the first run; time zone, locale and hash seed make no difference."""
     before = project.digests("models", "reports", "data") | {"dvc.lock": (project.folder / "dvc.lock").read_bytes()}
