@@ -24,7 +24,7 @@ $(VENV)/.installed: requirements.txt
 	@touch $@
 
 repro: setup  ## run the whole pipeline; with JOBS=2 stages at once, or on Dask, SCHEDULER=tcp://host:8786
-	@python -m stages.mend && $(if $(JOBS)$(SCHEDULER),python -m stages.cluster $(if $(JOBS),--jobs "$(JOBS)") $(if $(SCHEDULER),--scheduler "$(SCHEDULER)"),dvc repro)
+	@python -m stages.mend && $(if $(JOBS)$(SCHEDULER),python -m stages.cluster $(if $(JOBS),--jobs "$(JOBS)") $(if $(SCHEDULER),--scheduler "$(SCHEDULER)"),python -m stages.repro)
 
 test: setup  ## every test: fast ones, slow ones, the pipeline, the browser
 	@ruff check . && ruff format --check --quiet .

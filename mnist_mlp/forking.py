@@ -3,12 +3,14 @@
 That is 4 of the 11 seconds of processor time that a stage of `techniques` takes with one seed.
 """
 
+import contextlib
 import os
 import re
 import runpy
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from multiprocessing import forkserver, get_context, parent_process
 from typing import Any
 
@@ -16,8 +18,10 @@ COMMAND = re.compile(r"python -m (stages\.\w+)((?: [\w.-]+)*)")  # others DVC ru
 PRELOADED = "mnist_mlp.preloaded"
 
 
-def install() -> None:
-    """Have DVC run its stages so in this process, and start that with the imports. On Linux, where forks are safe."""
+def install(start: bool) -> None:
+    """Have DVC run its stages so in this process. On Linux, where forks are safe.
+
+    start: the process with the imports at once, not for the first stage that runs, which then waits for them."""
     if sys.platform != "linux":
         return
     from dvc.stage import run
@@ -30,13 +34,25 @@ def install() -> None:
             return by_shell(executable, command, **settings)
         process = context.Process(target=_work, args=(found[1], found[2].split(), settings["cwd"], settings["env"]))
         process.start()
-        process.join()
+        with _ctrl_c_left_to_the_stage():
+            process.join()
         if process.exitcode:
             raise StageCmdFailedError(command, process.exitcode)
 
     run._run = forked
     context.set_forkserver_preload([PRELOADED])
-    forkserver.ensure_running()
+    if start:
+        forkserver.ensure_running()
+
+
+@contextlib.contextmanager
+def _ctrl_c_left_to_the_stage() -> Iterator[None]:
+    """As DVC does while it waits for a stage."""
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 def _work(module: str, words: list[str], folder: str, environment: dict[str, str]) -> None:

@@ -74,7 +74,7 @@ def _transfer(out: Any, transfer: Any, used: dict[Any, Any]) -> None:
 def main() -> None:
     connection, parent = Connection(int(sys.argv[1])), int(sys.argv[2])
     _end_with(parent)
-    forking.install()
+    forking.install(start=True)
     import dvc.repo.reproduce  # noqa: F401  the second that it takes
 
     logging.getLogger("dvc").setLevel(logging.WARNING)  # of a stage's words, only its own

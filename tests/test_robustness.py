@@ -21,7 +21,8 @@ from stages import LOCKS
 
 pytestmark = pytest.mark.slow
 OUTPUTS = ("data", "models", "reports")
-REPRO = "python -m stages.mend && dvc repro"  # what `make repro` runs
+FORKED = ("python", "-m", "stages.repro")
+REPRO = f"python -m stages.mend && {' '.join(FORKED)}"  # what `make repro` runs
 yaml = YAML(typ="safe", pure=True)
 
 
@@ -46,15 +47,13 @@ def wait_until(condition, seconds: float = 90) -> None:
         time.sleep(0.05)
 
 
-def training(project: Project) -> list[psutil.Process]:
-    """The processes that train in a project."""
+def at_work(project: Project) -> list[psutil.Process]:
+    """The processes in a project's folder."""
     found = []
-    for process in psutil.process_iter(["cmdline"]):
-        try:
-            if "stages.train" in (process.info["cmdline"] or []) and process.cwd() == str(project.folder):
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.cwd() == str(project.folder) and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue
     return found
 
 
@@ -127,17 +126,17 @@ def test_a_change_that_cannot_matter_to_a_stage_does_not_stop_it(project):
     assert process.returncode == 0, output
 
 
-def test_the_training_of_a_killed_dvc_ends_and_the_next_one_leaves_one_finished_run(project):
+@pytest.mark.parametrize("repro", [("dvc", "repro"), FORKED], ids=["dvc", "forked"])
+def test_the_training_of_a_killed_dvc_ends_and_the_next_one_leaves_one_finished_run(repro, project):
     project.change(lambda params: params.update(epochs=20_000))
-    process = start(project, "dvc", "repro", "train-candidate")
+    process = start(project, *repro, "train-candidate")
     wait_until(lambda: project.checkpoints())
-    (survivor,) = training(project)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert survivor.is_running()
+    assert at_work(project)
     project.change(lambda params: params.update(epochs=2))
-    project.run("dvc", "repro")
-    assert not training(project)
+    project.run(*repro)
+    assert not at_work(project)
     assert statuses(project) == ["FINISHED", "FINISHED", "KILLED"]  # the fixture's, this one, the survivor's
 
 
