@@ -16,6 +16,7 @@ from typing import Any
 
 COMMAND = re.compile(r"python -m (stages\.\w+)((?: [\w.-]+)*)")  # others DVC runs as ever
 PRELOADED = "mnist_mlp.preloaded"
+OURS = ("mnist_mlp", "stages")
 
 
 def install(start: bool) -> None:
@@ -60,6 +61,8 @@ def _work(module: str, words: list[str], folder: str, environment: dict[str, str
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    for name in [name for name in sys.modules if name.partition(".")[0] in OURS]:
+        del sys.modules[name]  # the stage's code is what lies in its folder now, not when this was imported
     sys.argv = [module, *words]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 

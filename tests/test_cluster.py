@@ -278,6 +278,25 @@ def test_what_workers_import_beforehand_is_not_used_before_a_fork(project):
     assert project.run("python", "-c", PRELOADED) == "1 None None\n"
 
 
+FORKED = """
+import os
+from multiprocessing import get_context
+from mnist_mlp import forking
+context = get_context("forkserver")
+context.set_forkserver_preload([forking.PRELOADED])
+process = context.Process(target=forking._work, args=("stages.probe", [], ".", dict(os.environ)))
+process.start()
+process.join()
+"""
+
+
+def test_a_fork_has_the_libraries_imported_and_the_projects_code_as_it_is_now(project):
+    """dvc.lock would else vouch for code that was edited after the import, and never ran."""
+    probe = "import sys\nprint(sorted({'keras', 'mnist_mlp.training.backend'} & set(sys.modules)))\n"
+    (project.folder / "stages/probe.py").write_text(probe)
+    assert project.run("python", "-c", FORKED) == "['keras']\n"
+
+
 SERVER = """
 import http.server, pathlib, sys
 class Handler(http.server.SimpleHTTPRequestHandler):
