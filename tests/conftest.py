@@ -6,8 +6,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 from filelock import FileLock
 from ruamel.yaml import YAML
@@ -88,10 +90,13 @@ class Project:
         return [line.split("'")[1] for line in lines]
 
     def digests(self, *folders: str) -> dict[str, bytes]:
-        """The bytes of every file below these folders, but for what an interrupted stage left hidden."""
+        """The bytes of every file below these folders."""
         paths = [path for folder in folders for path in (self.folder / folder).rglob("*") if path.is_file()]
-        names = {path.relative_to(self.folder).as_posix(): path for path in sorted(paths)}
-        return {name: path.read_bytes() for name, path in names.items() if "/." not in name}
+        return {str(path.relative_to(self.folder)): path.read_bytes() for path in sorted(paths)}
+
+    def visible(self, *folders: str) -> dict[str, bytes]:
+        """Those, but for what an interrupted stage left hidden."""
+        return {name: content for name, content in self.digests(*folders).items() if "/." not in name}
 
     def checkpoints(self) -> dict[Path, int]:
         """The checkpoints there, and when each was written."""
@@ -103,6 +108,16 @@ class Project:
         project = object.__new__(cls)
         project.folder = folder
         return project
+
+
+def processes(folder: Path, words: str = "") -> list[psutil.Process]:
+    """Those that work below a folder, by a command that holds these words."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if words in " ".join(process.cmdline()) and Path(process.cwd()).is_relative_to(folder):
+                found.append(process)
+    return found
 
 
 def made_once(tmp_path_factory, name: str, make: Callable[[Path], None]) -> Path:

@@ -13,9 +13,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-import psutil
 import pytest
-from conftest import Project, made_once
+from conftest import Project, made_once, processes
 from ruamel.yaml import YAML
 
 pytestmark = pytest.mark.slow
@@ -47,7 +46,7 @@ def cluster(project: Project, *words: str, status: int = 0, **environment: str) 
 
 def state(project: Project) -> tuple[bytes, dict[str, bytes]]:
     """dvc.lock and every output."""
-    return (project.folder / "dvc.lock").read_bytes(), project.digests(*OUTPUTS)
+    return (project.folder / "dvc.lock").read_bytes(), project.visible(*OUTPUTS)
 
 
 def runs(project: Project) -> list:
@@ -100,16 +99,6 @@ class Talker:
         time.sleep(0.2)
         assert self.process.returncode == status, "".join(self.lines)
         return "".join(self.lines)
-
-
-def processes(folder: Path, words: str = "") -> list[psutil.Process]:
-    """Those that work below a folder, by a command that holds these words."""
-    found = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            if words in " ".join(process.cmdline()) and Path(process.cwd()).is_relative_to(folder):
-                found.append(process)
-    return found
 
 
 def kill_worker(folder: Path) -> None:

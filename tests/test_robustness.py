@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import Project
+from conftest import Project, processes
 from filelock import FileLock, Timeout
 from ruamel.yaml import YAML
 
@@ -47,14 +47,10 @@ def wait_until(condition, seconds: float = 90) -> None:
         time.sleep(0.05)
 
 
-def at_work(project: Project) -> list[psutil.Process]:
-    """The processes in a project's folder."""
-    found = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            if process.cwd() == str(project.folder) and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-    return found
+def training(project: Project) -> list[psutil.Process]:
+    """The processes that train in a project: those of the command, or forked for it."""
+    forked = [process for server in processes(project.folder, "forkserver") for process in server.children()]
+    return [*processes(project.folder, "stages.train"), *forked]
 
 
 def under_way(project: Project) -> bool:
@@ -131,12 +127,13 @@ def test_the_training_of_a_killed_dvc_ends_and_the_next_one_leaves_one_finished_
     project.change(lambda params: params.update(epochs=20_000))
     process = start(project, *repro, "train-candidate")
     wait_until(lambda: project.checkpoints())
+    (survivor,) = training(project)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert at_work(project)
+    assert survivor.is_running()
     project.change(lambda params: params.update(epochs=2))
     project.run(*repro)
-    assert not at_work(project)
+    assert not training(project)
     assert statuses(project) == ["FINISHED", "FINISHED", "KILLED"]  # the fixture's, this one, the survivor's
 
 
@@ -192,7 +189,7 @@ def test_a_stage_killed_at_any_moment_is_made_up_for_to_the_byte(stage, project)
             project.run(*again)
         if (project.folder / "dvc.lock").read_bytes() != lock:  # cut where it still is YAML: the cache makes up for it
             assert not [name for name in project.ran(project.run("dvc", "repro")) if name.startswith("train")]
-        assert project.digests(*OUTPUTS) == whole
+        assert project.visible(*OUTPUTS) == whole
         assert stages_of(project) == yaml.load(lock)["stages"]
     assert killed >= 5, "the stage was over before it was killed"
 
