@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 .DEFAULT_GOAL := help
 .PHONY: help setup repro test test-fast ui track verify readme bench lint requirements audit
@@ -19,7 +20,9 @@ $(VENV)/.installed: requirements.txt
 	@echo "setting up $(VENV) (minutes, once)"
 	@rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --compile --require-hashes -r requirements.txt
+	@sed -n '/^uv==/,/[^\\]$$/p' requirements.txt | $(PIP) -r /dev/stdin && \
+		$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.txt || \
+		{ echo "uv did not install them: pip does (takes longer)"; $(PIP) --compile -r requirements.txt; }
 	@$(BIN)/python -m mnist_mlp.plots_page
 	@touch $@
 
@@ -51,8 +54,8 @@ bench: setup  ## our training against model.fit, side by side (10 minutes)
 lint: setup  ## format and check the code
 	@ruff format . && ruff check --fix .
 
-requirements:  ## pin pyproject.toml's packages anew in requirements.txt (needs uv)
-	uv pip compile pyproject.toml --extra test --extra cluster --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
+requirements: setup  ## pin pyproject.toml's packages anew in requirements.txt
+	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
 		--no-annotate --custom-compile-command "make requirements" -o requirements.txt
 
 audit: setup  ## known vulnerabilities of the pinned packages, by pip-audit (needs a network)

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import gc
 import os
 import signal
 import sys
@@ -21,6 +22,7 @@ LOCKS = Path(".dvc/tmp/stages")
 PATIENCE = 60  # seconds to wait for the same stage of a killed `dvc` to notice and end
 SHELLS = {"sh", "bash", "dash", "zsh", "ksh", "fish"}
 
+gc.set_threshold(100_000)  # a quarter of the time that TensorFlow and MLflow take to import was the collector's
 
 _inputs: list[Inputs] = []  # of the stage that DVC runs
 

@@ -133,7 +133,7 @@ layers = st.lists(
 
 
 @pytest.mark.slow
-@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(
     layers=layers,
     activation=st.sampled_from(config.ACTIVATIONS),

@@ -505,7 +505,7 @@ def test_unit_columns_have_a_norm_of_one_or_zero(images):
 
 @pytest.mark.slow
 def test_unit_columns_are_those_of_the_notebook(images):
-    from mnist_mlp.training.program import keras  # with its settings
+    from mnist_mlp.training.backend import keras
 
     assert np.array_equal(mnist.unit_columns(images), keras.utils.normalize(images, axis=1).astype(np.float32))
 

@@ -49,7 +49,7 @@ def test_weights_follow_from_the_seed_and_are_shared_by_layers_of_the_same_shape
 
 def masks(networks, rate: float, seed: int, steps: int, shape=(64, 500)) -> np.ndarray:
     """[steps, *shape] of True where a unit was kept, drawn as training draws them."""
-    import tensorflow as tf
+    from mnist_mlp.training.backend import tf
 
     layer = networks.FastDropout(rate, seed)
     layer.build((None, shape[1]))
@@ -94,7 +94,7 @@ def test_dropout_passes_everything_when_not_training(networks):
 
 @pytest.mark.parametrize("shape", [(37, 12), (37, 28, 28)])
 def test_batch_norm_is_keras_own(networks, shape):
-    import keras
+    from mnist_mlp.training.backend import keras
 
     rows = np.random.default_rng(0).normal(2, 3, shape).astype(np.float32)
     fast, plain = networks.FastBatchNorm(), keras.layers.BatchNormalization()
@@ -109,8 +109,9 @@ def test_batch_norm_is_keras_own(networks, shape):
 
 
 def test_names_allowed_in_params_are_those_of_keras(networks):
-    import keras
     from keras.src.activations import ALL_OBJECTS_DICT
+
+    from mnist_mlp.training.backend import keras
 
     assert set(config.ACTIVATIONS) == set(ALL_OBJECTS_DICT) - {"threshold"}  # which takes two arguments of its own
     for name in config.OPTIMIZERS:

@@ -569,7 +569,7 @@ def test_a_fingerprint_follows_from_what_a_training_depends_on(checkout):
 
 
 def test_a_default_learning_rate_is_logged_as_kerass_own(checkout):
-    from mnist_mlp.training.program import keras  # with its settings
+    from mnist_mlp.training.backend import keras
 
     for name in config.OPTIMIZERS:
         variant = config.load().candidate.model_copy(update={"optimizer": name})

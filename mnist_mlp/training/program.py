@@ -4,7 +4,6 @@ One XLA call: a loop over batches gathered from images that stay in memory, the 
 metrics and the validation.
 """
 
-import os
 from collections.abc import Callable
 
 import numpy as np
@@ -18,16 +17,8 @@ from mnist_mlp.training.pixels import Pixels, choose
 CHUNK = 1000  # images scored at once
 # Optimizers that move each weight by its own gradients alone, and leave one that has none where it is.
 ELEMENTWISE = ("adadelta", "adagrad", "adam", "adamax", "nadam", "rmsprop", "sgd")
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
-# A matrix product split over threads adds in another order, and XLA splits other operations by the number of cores that
-# it sees when it compiles: a replicate stays on one, so that cores change neither the program nor its results.
-os.environ["XLA_FLAGS"] = (
-    "--xla_cpu_multi_thread_eigen=false --xla_disable_hlo_passes=cpu-parallel-task-assigner "
-    "--xla_cpu_prefer_vector_width=512"  # where a CPU has it, an epoch of none/relu takes an eighth less
-)
 with silence():
-    tf.config.threading.set_intra_op_parallelism_threads(max(2, CORES))  # one worker would serialize the replicates
     tf.config.list_logical_devices()  # starts TensorFlow
 
 
@@ -108,7 +99,7 @@ class Program:
 
     def _images(self, images: np.ndarray) -> tf.Tensor:
         if self.pixels is not None:
-            images = images.reshape(len(images), -1)[:, self.pixels.order]
+            images = np.take(images.reshape(len(images), -1), self.pixels.order, axis=1)
         return tf.convert_to_tensor(images)
 
     def _tensors(self, pair: tuple[np.ndarray, np.ndarray]) -> tuple[tf.Tensor, tf.Tensor]:

@@ -16,10 +16,10 @@ import numpy as np
 from mnist_mlp import UserError
 from mnist_mlp.config import Variant
 from mnist_mlp.training import networks, saving
-from mnist_mlp.training.backend import keras, tf
+from mnist_mlp.training.backend import CORES, keras, tf
 from mnist_mlp.training.data import Data
 from mnist_mlp.training.metrics import accuracy, cross_entropy
-from mnist_mlp.training.program import CORES, Program, key
+from mnist_mlp.training.program import Program, key
 
 CHECKPOINT = 5.0  # seconds of training that an interruption may cost a replicate, and the epoch under way
 
