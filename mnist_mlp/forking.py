@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from multiprocessing import forkserver, get_context, parent_process
+from multiprocessing import forkserver, get_context, parent_process, set_start_method
 from typing import Any
 
 COMMAND = re.compile(r"python -m (stages\.\w+)((?: [\w.-]+)*)")  # others DVC runs as ever
@@ -63,6 +63,7 @@ def _work(module: str, words: list[str], folder: str, environment: dict[str, str
     os.environ.update(environment)
     for name in [name for name in sys.modules if name.partition(".")[0] in OURS]:
         del sys.modules[name]  # the stage's code is what lies in its folder now, not when this was imported
+    set_start_method("fork", force=True)  # as in a started process: locks without names, that needn't be given back
     sys.argv = [module, *words]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
