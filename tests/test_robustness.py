@@ -151,7 +151,10 @@ def test_a_second_training_beside_a_first_is_refused(project):
 
 
 def test_a_long_training_goes_on_from_its_checkpoint_with_the_same_bytes(project):
-    project.change(lambda params: params.update(epochs=150, layers=[{"dense": 512}, {"dropout": 0.2}, {"dense": 256}]))
+    trainer, often = project.folder / "mnist_mlp/training/trainer.py", "CHECKPOINT = 1.0"
+    trainer.write_text(trainer.read_text().replace("CHECKPOINT = 5.0", often))
+    assert often in trainer.read_text()
+    project.change(lambda params: params.update(epochs=40, layers=[{"dense": 512}, {"dropout": 0.2}, {"dense": 256}]))
     for _ in range(2):  # killed twice
         before = project.checkpoints()
         process = start(project, "dvc", "repro", "train-candidate")
