@@ -35,17 +35,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long tests first, so that processes end together: one begins with the full run, others with what needs none."""
-
-    def place(item: pytest.Item) -> tuple[bool, bool]:
-        long = any(item.get_closest_marker(name) for name in ("slow", "browser"))
-        return not long, "fresh_project" in item.fixturenames
-
-    items.sort(key=place)
-    first = next((item for item in items if "fresh_project" in item.fixturenames), None)
-    if first:
-        items.remove(first)
-        items.insert(0, first)
+    """Of two processes, one starts with what the full run is for; the other, with the rest, needn't wait for it."""
+    items.sort(key=lambda item: "fresh_project" not in item.fixturenames)
 
 
 class Project:

@@ -17,7 +17,7 @@ import pytest
 from conftest import Project, made_once, processes
 from ruamel.yaml import YAML
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("cluster")]
+pytestmark = pytest.mark.slow
 OUTPUTS = ("data", "models", "reports")
 RUNS = """
 import json

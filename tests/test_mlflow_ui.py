@@ -33,7 +33,6 @@ FLAGS = [
 PATIENCE = 120  # seconds
 
 pytestmark = [
-    pytest.mark.xdist_group("mlflow"),
     pytest.mark.browser,
     pytest.mark.skipif(
         not (CHROMIUM and DRIVER), reason="no chromium here: `apt-get install chromium chromium-driver`"

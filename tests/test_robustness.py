@@ -182,7 +182,10 @@ def test_a_stage_killed_at_any_moment_is_made_up_for_to_the_byte(stage, project)
     for number in range(10):
         process = start(project, *again)
         time.sleep(moments.uniform(0.1, 1) * seconds)
-        killed += process.poll() is None
+        if process.poll() is None:
+            killed += 1
+        else:  # the machine has less to do than when the stage was timed
+            seconds *= 0.7
         kill_all(process)
         partial = {name: content for name, content in project.digests(*OUTPUTS).items() if name in whole}
         assert partial.items() <= whole.items()  # what is there under its own name is whole
