@@ -35,7 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of two processes, one starts with what the full run is for; the other, with the rest, needn't wait for it."""
+    """Of several processes, the first starts with what the full run is for; the last, with the rest, need not wait."""
     items.sort(key=lambda item: "fresh_project" not in item.fixturenames)
 
 
