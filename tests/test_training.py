@@ -254,8 +254,10 @@ def digest(folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
 
 
+KINDS = ("normalized", "few", "large")
 TRAIN = """
-import sys
+import os, sys
+os.sched_getaffinity = lambda process: set(range({cores}))
 sys.path[:0] = [{root!r}, {tests!r}]
 from test_training import train_both
 train_both({seeds}, {folder!r})
@@ -263,15 +265,18 @@ train_both({seeds}, {folder!r})
 
 
 def train_both(seeds: tuple[int, ...], folder: str | Path) -> None:
-    """Two networks with all that has an order of its own: batch norm, dropout, pixels that few images light."""
+    """Networks with all that has an order of its own: batch norm, dropout, pixels that few images light, and products
+    large enough to be split over any number of threads."""
     from mnist_mlp.training import trainer
 
     layers = ["batch_norm", "flatten", {"dropout": 0.2}, {"dense": 64}, {"dropout": 0.5}, {"dense": 32}]
     normalized = wide(layers=layers, seeds=seeds)
     saving.write(normalized, trainer.train(normalized, made(normalized, n=1000)), Path(folder, "models/a/normalized"))
-    few = wide(layers=[{"dropout": 0.2}, {"dense": 64}], seeds=seeds)
     train, test = sparse(1000, 0), sparse(30, 1)
-    saving.write(few, trainer.train(few, Data(train, test, train, test)), Path(folder, "models/a/few"))
+    few = wide(layers=[{"dropout": 0.2}, {"dense": 64}], seeds=seeds)
+    large = wide(layers=[{"dense": 512}, {"dense": 128}], batch_size=128, seeds=seeds)
+    for name, variant in (("few", few), ("large", large)):
+        saving.write(variant, trainer.train(variant, Data(train, test, train, test)), Path(folder, "models/a", name))
 
 
 @pytest.mark.slow
@@ -282,21 +287,22 @@ def test_bytes_do_not_depend_on_cores_order_company_user_locale_or_time_zone(tmp
 
     def digests(folder: Path) -> dict[str, str]:
         return {
-            f"{kind}/{name}": found for kind in ("normalized", "few") for name, found in
-            digest(folder / "models/a" / kind).items()
+            f"{kind}/{name}": found for kind in KINDS for name, found in digest(folder / "models/a" / kind).items()
         }  # fmt: skip
 
     two = here("two", (0, 1))
     user = ("unshare", "--user", "--map-user=12345")
     another = user if subprocess.run([*user, "true"], capture_output=True).returncode == 0 else ()
     elsewhere = {"TZ": "Asia/Tokyo", "LC_ALL": "C", "PYTHONHASHSEED": "1", "HOME": str(tmp_path), "USER": "another"}
-    code = TRAIN.format(root=str(ROOT), tests=str(ROOT / "tests"), seeds=(0, 1), folder=str(tmp_path / "one"))
-    command = [*another, "taskset", "-c", "0", sys.executable, "-c", code]
-    subprocess.run(command, check=True, env=os.environ | elsewhere | COMPILING)
-    assert digests(tmp_path / "one") == two
+    for name, cores, start in (("one", 1, [*another, "taskset", "-c", "0"]), ("many", 16, [])):
+        code = TRAIN.format(
+            root=str(ROOT), tests=str(ROOT / "tests"), cores=cores, seeds=(0, 1), folder=str(tmp_path / name)
+        )
+        subprocess.run([*start, sys.executable, "-c", code], check=True, env=os.environ | elsewhere | COMPILING)
+        assert digests(tmp_path / name) == two, name
     assert here("swapped", (1, 0)) == two
     for other in (here("alone", (1,)), here("three", (0, 1, 2))):
-        for kind in ("normalized", "few"):
+        for kind in KINDS:
             assert other[f"{kind}/seed-1.keras"] == two[f"{kind}/seed-1.keras"]
 
 

@@ -3,10 +3,11 @@
     backend     TensorFlow and Keras, with the settings that they read when they are imported
     networks    a variant's layers -> a Keras model; layers: those made for speed
     pixels      which pixels the first product may leave out, and which few images light
+    compiling   what XLA compiles gives the same bytes on any number of cores
     program     the compiled epoch
     trainer     a variant's replicates, side by side, from their data to their results
     metrics     predictions -> loss and accuracy
     saving      the files written
 
-trainer, program, networks, layers and backend import TensorFlow, which takes seconds; the others don't.
+trainer, program, compiling, networks, layers and backend import TensorFlow, which takes seconds; the others don't.
 """

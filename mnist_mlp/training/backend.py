@@ -14,9 +14,8 @@ SETTINGS = {
     "CUDA_VISIBLE_DEVICES": "-1",
     "KERAS_BACKEND": "tensorflow",
     "TF_NUM_INTRAOP_THREADS": str(max(2, CORES)),  # one would serialize the replicates
-    # A matrix product split over threads adds in another order, and XLA splits other operations by the number of cores
-    # that it sees when it compiles: a replicate stays on one, so that cores change neither the program nor its results.
-    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false --xla_disable_hlo_passes=cpu-parallel-task-assigner "
+    # XLA would split operations other than matrix products by the number of cores that it sees when it compiles.
+    "XLA_FLAGS": "--xla_disable_hlo_passes=cpu-parallel-task-assigner "
     "--xla_cpu_prefer_vector_width=512",  # where a CPU has it, an epoch of none/relu takes an eighth less
 }
 HIDDEN = ("matplotlib", "sklearn")  # Keras imports these where they are, for uses not ours, in 2 of its 5 seconds

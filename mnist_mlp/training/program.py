@@ -11,6 +11,7 @@ import numpy as np
 from mnist_mlp.config import ActivityPenalty, Dense, Dropout, Flatten, Variant
 from mnist_mlp.training import networks
 from mnist_mlp.training.backend import keras, silence, tf
+from mnist_mlp.training.compiling import compiled
 from mnist_mlp.training.data import Data
 from mnist_mlp.training.pixels import Pixels, choose
 
@@ -32,8 +33,7 @@ class Program:
         self.model = networks.build(variant, variant.seeds[0], fast=True, pixels=self.pixels)
         self.optimizer = _optimizer(variant)
         self.optimizer.build(self.model.trainable_variables)
-        self.epoch = tf.function(self._epoch, jit_compile=True, autograph=False)
-        self.predict = tf.function(self._predict, jit_compile=True, autograph=False)
+        self.epoch, self.predict = compiled(self._epoch), compiled(self._predict)
         arguments = (self.initial(self.model), *self.train_set, *self.validation, self.order(0, 1))
         self.epoch.get_concrete_function(*arguments)
 

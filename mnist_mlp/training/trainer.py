@@ -1,4 +1,4 @@
-"""A variant's replicates trained side by side, each on one core.
+"""A variant's replicates trained side by side, as many at once as there are cores.
 
 The same seed gives the same bytes whatever else runs beside it, and an interrupted training goes on from its last
 checkpoint as if nothing had been.

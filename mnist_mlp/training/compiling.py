@@ -1,0 +1,38 @@
+"""Functions compiled by XLA whose results do not depend on how many cores there are."""
+
+from collections.abc import Callable
+
+from mnist_mlp.training.backend import tf
+
+THREADS = 2  # that a matrix product is split over: two replicates share two cores, and one alone has both
+
+
+def compiled(function: Callable) -> Callable:
+    """A function of (nested) tensors, compiled for each set of their shapes.
+
+    XLA splits a matrix product over all of TensorFlow's threads, and another number adds in another order. Of all that
+    TensorFlow runs, only what a dataset calls can be held to fewer: so the call is a dataset's only element."""
+    inner = tf.function(function, jit_compile=True, autograph=False)
+
+    @tf.function(autograph=False)
+    def call(*arguments):
+        results = None
+
+        @tf.autograph.experimental.do_not_convert
+        def element(*tensors):
+            nonlocal results
+            results = inner(*tf.nest.pack_sequence_as(arguments, tensors))
+            return tuple(tf.nest.flatten(results))
+
+        dataset = tf.data.Dataset.from_tensors(tuple(tf.nest.flatten(arguments))).map(element)
+        spec = dataset.element_spec
+        variant = tf.raw_ops.MaxIntraOpParallelismDataset(
+            input_dataset=tf.data.experimental.to_variant(dataset),
+            max_intra_op_parallelism=THREADS,
+            output_types=[part.dtype for part in spec],
+            output_shapes=[part.shape for part in spec],
+        )
+        found = tf.data.experimental.from_variant(variant, spec).get_single_element()
+        return tf.nest.pack_sequence_as(results, found)
+
+    return call
