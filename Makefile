@@ -31,7 +31,7 @@ repro: setup  ## run the whole pipeline; with JOBS=2 stages at once, or on Dask,
 
 test: setup  ## every test: fast ones, slow ones, the pipeline, the browser
 	@ruff check . && ruff format --check --quiet .
-	@python -m pytest -n 3 --dist worksteal
+	@python -m pytest -n 4 --dist worksteal
 
 test-fast: setup  ## the tests that take seconds
 	@python -m pytest -m "not slow and not browser"

@@ -27,11 +27,12 @@ KEPT = {
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A model that many tests train, in processes of their own, is compiled once: 3 of 10 seconds of a processor."""
+    """Several processes share the cores, so NumPy's BLAS has one thread in each; two that wait for a core take thrice
+    the time. A model that many tests train, in processes of their own, is compiled once: 3 of 10 seconds each."""
     if "PYTEST_XDIST_WORKER" not in os.environ:
         folder = tempfile.mkdtemp(prefix="compiled-")
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
-        os.environ["TF_XLA_FLAGS"] = f"--tf_xla_persistent_cache_directory={folder}"
+        os.environ |= {"TF_XLA_FLAGS": f"--tf_xla_persistent_cache_directory={folder}", "OPENBLAS_NUM_THREADS": "1"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -119,16 +120,34 @@ class Project:
         return project
 
 
+@pytest.fixture(scope="session")
+def quick_to_compile() -> None:
+    """What is trained in the tests' own process from here on, once each and for a few steps, LLVM does not optimize:
+    half of a processor's time for it. Stages, in processes of their own, set the variable anew."""
+    from mnist_mlp.training import backend
+
+    os.environ["XLA_FLAGS"] = backend.SETTINGS["XLA_FLAGS"] + " --xla_backend_optimization_level=0"
+
+
 COMPILING = {"TF_XLA_FLAGS": ""}  # the environment of a process that compiles what it trains for itself
 
 
-def processes(folder: Path, words: str = "") -> list[psutil.Process]:
-    """Those that work below a folder, by a command that holds these words."""
+def processes(folder: Path, matches: Callable[[list[str]], bool] = lambda words: True) -> list[psutil.Process]:
+    """Those that work below a folder, by a command whose words match."""
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if words in " ".join(process.cmdline()) and Path(process.cwd()).is_relative_to(folder):
+            if matches(process.cmdline()) and Path(process.cwd()).is_relative_to(folder):
                 found.append(process)
+    return found
+
+
+def forks(folder: Path) -> list[psutil.Process]:
+    """Those forked below a folder to run a stage."""
+    found = []
+    for server in processes(folder, lambda words: "forkserver" in " ".join(words)):
+        with suppress(psutil.Error):
+            found += server.children()
     return found
 
 

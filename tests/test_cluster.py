@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from conftest import Project, made_once, processes
+from conftest import Project, forks, made_once, processes
 from ruamel.yaml import YAML
 
 pytestmark = pytest.mark.slow
@@ -104,7 +104,7 @@ class Talker:
 def kill_worker(folder: Path) -> None:
     """Kill a Dask worker's process that trains in a checkout below a folder."""
     end = time.monotonic() + 60
-    while not (found := [fork for process in processes(folder, "forkserver") for fork in process.children()]):
+    while not (found := forks(folder)):
         assert time.monotonic() < end, "nothing is trained"
         time.sleep(0.1)
     time.sleep(1)

@@ -133,6 +133,7 @@ layers = st.lists(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_to_compile")
 @settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(
     layers=layers,

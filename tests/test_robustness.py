@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import COMPILING, Project, processes
+from conftest import COMPILING, Project, forks, processes
 from filelock import FileLock, Timeout
 from ruamel.yaml import YAML
 
@@ -49,9 +49,7 @@ def wait_until(condition, seconds: float = 90) -> None:
 
 def training(project: Project) -> list[psutil.Process]:
     """The processes that train in a project: those of the command, or forked for it."""
-    forked = [process for server in processes(project.folder, "forkserver") for process in server.children()]
-    started = [process for process in processes(project.folder) if "stages.train" in process.cmdline()]  # no shell
-    return [*started, *forked]
+    return processes(project.folder, lambda words: "stages.train" in words) + forks(project.folder)
 
 
 def under_way(project: Project) -> bool:

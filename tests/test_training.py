@@ -18,6 +18,7 @@ from mnist_mlp.training.data import Data, load
 
 ROOT = Path(__file__).parents[1]
 PARAMS = config.load()
+pytestmark = pytest.mark.usefixtures("quick_to_compile")
 
 
 def digits(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -60,9 +61,10 @@ def test_every_variant_trains_for_a_step(variant):
     from mnist_mlp.training import trainer
 
     variant = variant.model_copy(update={"epochs": 1, "batch_size": 99, "seeds": (0,)})
-    (replicate,) = trainer.train(variant, made(variant, n=110 if variant.validation == "held_out" else 99))
+    n = 110 if variant.validation == "held_out" else 99
+    (replicate,) = trainer.train(variant, made(variant, n, n_test=n))  # as many, to compile one function fewer
     assert np.isfinite(replicate.curve).all()
-    assert replicate.probabilities.shape == (30, 10)
+    assert replicate.probabilities.shape == (n, 10)
     np.testing.assert_allclose(replicate.probabilities.sum(axis=1), 1, rtol=1e-5)
 
 
@@ -259,12 +261,13 @@ TRAIN = """
 import os, sys
 os.sched_getaffinity = lambda process: set(range({cores}))
 sys.path[:0] = [{root!r}, {tests!r}]
-from test_training import train_both
-train_both({seeds}, {folder!r})
+from test_training import train_all
+for name, seeds in {runs!r}.items():
+    train_all(seeds, os.path.join({folder!r}, name))
 """
 
 
-def train_both(seeds: tuple[int, ...], folder: str | Path) -> None:
+def train_all(seeds: tuple[int, ...], folder: str | Path) -> None:
     """Networks with all that has an order of its own: batch norm, dropout, pixels that few images light, and products
     large enough to be split over any number of threads."""
     from mnist_mlp.training import trainer
@@ -281,29 +284,29 @@ def train_both(seeds: tuple[int, ...], folder: str | Path) -> None:
 
 @pytest.mark.slow
 def test_bytes_do_not_depend_on_cores_order_company_user_locale_or_time_zone(tmp_path):
-    def here(name: str, seeds: tuple[int, ...]) -> dict[str, str]:
-        train_both(seeds, tmp_path / name)
-        return digests(tmp_path / name)
-
-    def digests(folder: Path) -> dict[str, str]:
+    def found(name: str) -> dict[str, str]:
         return {
-            f"{kind}/{name}": found for kind in KINDS for name, found in digest(folder / "models/a" / kind).items()
+            f"{kind}/{file}": content for kind in KINDS
+            for file, content in digest(tmp_path / name / "models/a" / kind).items()
         }  # fmt: skip
 
-    two = here("two", (0, 1))
+    def run(cores: int, runs: dict[str, tuple[int, ...]], *start: str, **environment: str) -> None:
+        code = TRAIN.format(root=str(ROOT), tests=str(ROOT / "tests"), cores=cores, runs=runs, folder=str(tmp_path))
+        command = [*start, sys.executable, "-c", code]
+        subprocess.run(command, check=True, env=os.environ | environment | COMPILING)
+
     user = ("unshare", "--user", "--map-user=12345")
     another = user if subprocess.run([*user, "true"], capture_output=True).returncode == 0 else ()
     elsewhere = {"TZ": "Asia/Tokyo", "LC_ALL": "C", "PYTHONHASHSEED": "1", "HOME": str(tmp_path), "USER": "another"}
-    for name, cores, start in (("one", 1, [*another, "taskset", "-c", "0"]), ("many", 16, [])):
-        code = TRAIN.format(
-            root=str(ROOT), tests=str(ROOT / "tests"), cores=cores, seeds=(0, 1), folder=str(tmp_path / name)
-        )
-        subprocess.run([*start, sys.executable, "-c", code], check=True, env=os.environ | elsewhere | COMPILING)
-        assert digests(tmp_path / name) == two, name
-    assert here("swapped", (1, 0)) == two
-    for other in (here("alone", (1,)), here("three", (0, 1, 2))):
+    run(2, {"two": (0, 1), "swapped": (1, 0), "alone": (1,), "three": (0, 1, 2)})
+    run(1, {"one": (0, 1)}, *another, "taskset", "-c", "0", **elsewhere)
+    run(16, {"many": (0, 1)})
+    two = found("two")
+    for name in ("swapped", "one", "many"):
+        assert found(name) == two, name
+    for name in ("alone", "three"):
         for kind in KINDS:
-            assert other[f"{kind}/seed-1.keras"] == two[f"{kind}/seed-1.keras"]
+            assert found(name)[f"{kind}/seed-1.keras"] == two[f"{kind}/seed-1.keras"], name
 
 
 def test_a_batch_larger_than_the_training_set_is_refused(tmp_path):
