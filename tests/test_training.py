@@ -267,19 +267,20 @@ for name, seeds in {runs!r}.items():
 """
 
 
-def train_all(seeds: tuple[int, ...], folder: str | Path) -> None:
+def train_all(seeds: tuple[int, ...], folder: str) -> None:
     """Networks with all that has an order of its own: batch norm, dropout, pixels that few images light, and products
     large enough to be split over any number of threads."""
     from mnist_mlp.training import trainer
 
     layers = ["batch_norm", "flatten", {"dropout": 0.2}, {"dense": 64}, {"dropout": 0.5}, {"dense": 32}]
     normalized = wide(layers=layers, seeds=seeds)
-    saving.write(normalized, trainer.train(normalized, made(normalized, n=1000)), Path(folder, "models/a/normalized"))
-    train, test = sparse(1000, 0), sparse(30, 1)
     few = wide(layers=[{"dropout": 0.2}, {"dense": 64}], seeds=seeds)
     large = wide(layers=[{"dense": 512}, {"dense": 128}], batch_size=128, seeds=seeds)
-    for name, variant in (("few", few), ("large", large)):
-        saving.write(variant, trainer.train(variant, Data(train, test, train, test)), Path(folder, "models/a", name))
+    train, test = sparse(1000, 0), sparse(30, 1)
+    data = Data(train, test, train, test)
+    trained = ((normalized, made(normalized, n=1000)), (few, data), (large, data))
+    for kind, (variant, images) in zip(KINDS, trained, strict=True):
+        saving.write(variant, trainer.train(variant, images), Path(folder, "models/a", kind))
 
 
 @pytest.mark.slow
