@@ -43,7 +43,8 @@ def learning_curves(history: "pd.DataFrame", metric: Literal["loss", "accuracy"]
 
     history: columns seed, epoch (from 1), loss, accuracy, val_loss, val_accuracy; losses in nats, accuracies in [0, 1].
     """
-    figure, axes = _figure(6, 4)
+    figure, axes = _figure(6, 4, layout=None)  # a third of the time; all have the same margins
+    figure.subplots_adjust(left=0.14, right=0.98, bottom=0.12, top=0.92)
     seeds = history["seed"].nunique()
     for column, what, colour in ((metric, "train", TRAIN), (f"val_{metric}", "validation", VALIDATION)):
         label = f"{what}, mean of {seeds} seeds" if seeds > 1 else what
@@ -144,11 +145,11 @@ def save(figure: "Figure", path: Path) -> None:
     os.replace(partial, path)
 
 
-def _figure(width: float, height: float) -> tuple["Figure", "Axes"]:
+def _figure(width: float, height: float, layout: str | None = "constrained") -> tuple["Figure", "Axes"]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout=layout)
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.grid(color=FAINT, linewidth=0.6)
