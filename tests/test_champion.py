@@ -23,15 +23,6 @@ from conftest import ROOT, Project
 from mnist_mlp import UserError, config, mnist, scoring
 
 STORE = "sqlite:///mlruns/mlflow.db"
-VERSIONS = """
-import json, mlflow
-client = mlflow.MlflowClient("sqlite:///mlruns/mlflow.db")
-versions = client.search_model_versions("name = 'mnist-mlp'")
-(model,) = client.search_registered_models()
-runs = {version.run_id: client.get_run(version.run_id).data.tags for version in versions if version.run_id}
-print(json.dumps({"champion": str(model.aliases["champion"]), "versions": {str(v.version): v.tags for v in versions},
-                  "trained": {str(v.version): runs[v.run_id]["variant"] for v in versions if v.run_id}}))
-"""
 
 
 @contextlib.contextmanager
@@ -73,7 +64,13 @@ def serving(project: Project, folder: Path) -> Iterator[Callable[[Any], Any]]:
 
 
 def registered(project: Project) -> dict[str, Any]:
-    return json.loads(project.run("python", "-W", "ignore", "-c", VERSIONS).splitlines()[-1])
+    """The champion's version; each version's tags; the variant that its run trained."""
+    client = project.store().client
+    (model,) = client.search_registered_models()
+    versions = client.search_model_versions("name = 'mnist-mlp'")
+    trained = {str(v.version): client.get_run(v.run_id).data.tags["variant"] for v in versions if v.run_id}
+    tags = {str(v.version): v.tags for v in versions}
+    return {"champion": str(model.aliases["champion"]), "versions": tags, "trained": trained}
 
 
 def champion(project: Project) -> dict[str, Any]:
@@ -119,8 +116,6 @@ def test_the_champion_is_the_studies_best_and_is_registered_once(project):
     assert project.digests("models/champion") == before
     assert project.git("status", "--porcelain") == ""
     assert registered(project) == found
-    output = project.run("dvc", "exp", "run", "-S", "activation=tanh")
-    assert "champion" not in project.ran(output)
 
 
 @pytest.mark.slow

@@ -81,7 +81,7 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.mark.slow
-@settings(max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
 @given(path=st.sampled_from(PLACES), how=st.sampled_from(["replace", "replace", "delete", "add"]), value=values)
 def test_a_changed_value_is_taken_or_refused_by_its_key(path, how, value, folder):
     for line in refusal(text(changed(path, how, value)), folder):

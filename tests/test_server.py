@@ -116,7 +116,7 @@ def test_a_server_gets_the_candidates_runs_and_its_death_costs_none(project, dat
         assert {path.name for path in kept.glob("figures/*.png")} == {"accuracy.png", "loss.png"}
 
         second = subprocess.Popen(
-            ["dvc", "exp", "run", "-n", "second", "-S", "activation=elu", "-S", "epochs=40"], cwd=project.folder,
+            ["dvc", "exp", "run", "-n", "second", "-S", "activation=elu", "-S", "epochs=20"], cwd=project.folder,
             env=project.environment | {"MLFLOW_TRACKING_URI": server.address},
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
