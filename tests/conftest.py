@@ -56,6 +56,10 @@ class Project:
                 shutil.copy2(ROOT / name, folder / name)
         (folder / "dvc.lock").unlink(missing_ok=True)
         self.change(self._shrink)
+        trainer = folder / "mnist_mlp/training/trainer.py"  # what is to be interrupted need not train for long
+        before = trainer.read_text()
+        trainer.write_text(before.replace("CHECKPOINT = 5.0", "CHECKPOINT = 0.5"))
+        assert trainer.read_text() != before
         self.run("python", "-m", "mnist_mlp.plots_page")
         self.git("init", "--quiet")
         self.commit()

@@ -180,7 +180,7 @@ def test_a_failed_stage_is_named_the_others_are_finished_and_uncommitted_files_a
     project.change(lambda params: params.update(activation="exponential", optimizer="sgd", learning_rate=1000))
     project.change(lambda params: params["techniques"]["variants"]["none-relu"].update(activation="tanh"))
     before = project.git("status", "--porcelain"), project.git("log", "--all", "--oneline")
-    output = cluster(project, "--jobs", "2", status=1)
+    output = cluster(project, "--jobs", "1", status=1)
     assert "\ntrain-candidate:\n    shipped\n    error: candidate/candidate: the loss is no longer finite" in output
     assert output.splitlines()[-1] == (
         "error: failed: train-candidate; not run because of that: evaluate, compare, champion; 1 of 5 stages are "

@@ -142,10 +142,7 @@ def test_a_second_training_beside_a_first_is_refused(project):
 
 
 def test_a_long_training_goes_on_from_its_checkpoint_with_the_same_bytes(project):
-    trainer, often = project.folder / "mnist_mlp/training/trainer.py", "CHECKPOINT = 1.0"
-    trainer.write_text(trainer.read_text().replace("CHECKPOINT = 5.0", often))
-    assert often in trainer.read_text()
-    project.change(lambda params: params.update(epochs=40, layers=[{"dense": 512}, {"dropout": 0.2}, {"dense": 256}]))
+    project.change(lambda params: params.update(epochs=30, layers=[{"dense": 512}, {"dropout": 0.2}, {"dense": 256}]))
     process = start(project, "dvc", "repro", "train-candidate")
     wait_until(lambda: project.checkpoints())
     kill_all(process)
@@ -158,7 +155,7 @@ def test_a_long_training_goes_on_from_its_checkpoint_with_the_same_bytes(project
 
 
 @pytest.mark.parametrize(
-    "stage", ["download", "preprocess", "train-technique@batchnorm-tanh", "evaluate", "compare", "champion"]
+    "stage", ["download", "preprocess", "train-technique@none-relu", "evaluate", "compare", "champion"]
 )
 def test_a_stage_killed_at_any_moment_is_made_up_for_to_the_byte(stage, project):
     """Ten times: everything is killed at a random moment of the stage, then it is run again."""
