@@ -38,8 +38,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of several processes, the first starts with what the full run is for; the last, with the rest, need not wait."""
-    items.sort(key=lambda item: "fresh_project" not in item.fixturenames)
+    """Of several processes, the first starts with what the full run is for, the longest ahead, that no process is left
+    alone with it; the last, with the rest, need not wait."""
+    items.sort(key=lambda item: ("fresh_project" not in item.fixturenames, "at_any_moment" not in item.name))
 
 
 class Project:
