@@ -43,7 +43,7 @@ def learning_curves(history: "pd.DataFrame", metric: Literal["loss", "accuracy"]
 
     history: columns seed, epoch (from 1), loss, accuracy, val_loss, val_accuracy; losses in nats, accuracies in [0, 1].
     """
-    figure, axes = _figure(6, 4, layout=None)  # a third of the time; all have the same margins
+    figure, axes = _figure(6, 4, layout=None)  # a third less time to draw; the margins are all alike
     figure.subplots_adjust(left=0.14, right=0.98, bottom=0.12, top=0.92)
     seeds = history["seed"].nunique()
     for column, what, colour in ((metric, "train", TRAIN), (f"val_{metric}", "validation", VALIDATION)):
