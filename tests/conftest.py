@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import chdir, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
@@ -16,6 +17,9 @@ from filelock import FileLock
 from ruamel.yaml import YAML
 
 from mnist_mlp.store import Store, open_store
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
 # A shell that starts the tests in the background has them, and all that they start, ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -99,6 +103,11 @@ class Project:
         with chdir(self.folder):
             return open_store()
 
+    def runs(self, query: str = "") -> "list[Run]":
+        """Those of its store, nested ones too; query: MLflow's, such as `tags.study = 'candidate'`."""
+        store = self.store()
+        return list(store.client.search_runs([store.experiment], query))
+
     def git(self, *words: str) -> str:
         return self.run("git", "-c", "user.name=test", "-c", "user.email=test@localhost", *words)
 
@@ -135,7 +144,7 @@ class Project:
 @pytest.fixture(scope="session")
 def quick_to_compile() -> None:
     """What is trained in the tests' own process from here on, once each and for a few steps, XLA makes code for by its
-    shortest way: a third of a processor's time for it. Stages, in processes of their own, set the variable anew."""
+    shortest way: half of what level 0 takes alone. Stages, in processes of their own, set the variable anew."""
     from mnist_mlp.training import backend
 
     shortest = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"

@@ -273,6 +273,8 @@ def test_images_of_ones_own_are_an_entry_away(project, tmp_path):
     finally:
         server.terminate()
     assert project.ran(output) == ["download", "preprocess", "train-candidate"]
+    dataset = json.loads((project.folder / "data/raw/dataset.json").read_text())
+    assert (dataset["name"], dataset["test"]) == ("stripes", 120)
     metrics = json.loads((project.folder / "models/candidate/candidate/metrics.json").read_text())
     assert min(replicate["test_accuracy"] for replicate in metrics["replicates"]) > 0.9
     stored = np.load(project.folder / "models/candidate/candidate/probabilities.npy")
@@ -291,11 +293,9 @@ def test_a_sweep_of_two_at_once_lands_in_the_checkouts_own_store(project):
     assert len(experiments) == 6
 
     def swept() -> list[list]:
-        store = project.store()
-        runs = store.client.search_runs([store.experiment], "tags.study = 'candidate'")
         return [
             [run.info.run_name, run.info.status, run.data.tags, run.data.params]
-            for run in runs if "dvc.experiment" in run.data.tags
+            for run in project.runs("tags.study = 'candidate'") if "dvc.experiment" in run.data.tags
         ]  # fmt: skip
 
     def named(runs: list[list]) -> set[str]:
@@ -323,8 +323,7 @@ def test_a_training_that_diverges_leaves_a_failed_run_and_the_models_as_they_wer
     assert len(said) == 1
     assert "candidate/candidate: the loss is no longer finite in epoch 1" in said[0]
     assert project.digests("models", "reports") == before
-    store = project.store()
-    (failed,) = store.client.search_runs([store.experiment], "attributes.status = 'FAILED'")
+    (failed,) = project.runs("attributes.status = 'FAILED'")
     assert "no longer finite" in failed.data.tags["reason"]
 
 

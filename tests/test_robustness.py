@@ -68,8 +68,7 @@ def stages_of(project: Project) -> dict:
 
 def statuses(project: Project, variant: str = "candidate") -> list[str]:
     """Those of a variant's runs in MLflow, without nested ones."""
-    store = project.store()
-    runs = store.client.search_runs([store.experiment], f"tags.variant = '{variant}'")
+    runs = project.runs(f"tags.variant = '{variant}'")
     return sorted(run.info.status for run in runs if "mlflow.parentRunId" not in run.data.tags)
 
 

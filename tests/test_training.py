@@ -283,11 +283,14 @@ def test_bytes_do_not_depend_on_cores_order_company_user_locale_or_time_zone(tmp
     user = ("unshare", "--user", "--map-user=12345")
     another = user if subprocess.run([*user, "true"], capture_output=True).returncode == 0 else ()
     elsewhere = {"TZ": "Asia/Tokyo", "LC_ALL": "C", "PYTHONHASHSEED": "1", "HOME": str(tmp_path), "USER": "another"}
-    run(2, {"three": (2, 1, 0)})
+    run(2, {"alone": (1,), "three": (2, 1, 0)})
     run(1, {"one": (0, 1)}, *another, "taskset", "-c", "0", **elsewhere)
-    run(16, {"alone": (1,)})
+    run(16, {"many": (1, 0)})
     for kind in KINDS:
-        three, one, alone = (digest(tmp_path / name / "models/a" / kind) for name in ("three", "one", "alone"))
+        alone, three, one, many = (
+            digest(tmp_path / name / "models/a" / kind) for name in ("alone", "three", "one", "many")
+        )
+        assert one == many, kind
         for seed, found in ((0, (three, one)), (1, (three, one, alone))):
             assert len({files[f"seed-{seed}.keras"] for files in found}) == 1, (kind, seed)
 
