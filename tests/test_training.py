@@ -75,9 +75,9 @@ def test_every_variant_trains_for_a_step(variant):
         ["batch_norm", "flatten", {"dense": 16}],
         ["batch_norm", {"dense": 16}],
         ["batch_norm", "batch_norm", {"dense": 16}],
-        [{"dense": 16}, "batch_norm", {"dense": 8}],
+        [{"dense": 192}, {"dense": 16}, "batch_norm", {"dense": 8}],
     ],
-    ids=["on-images", "on-pixels", "twice", "on-units"],
+    ids=["on-images", "on-pixels", "twice", "on-units-after-a-wide-layer"],
 )
 def test_the_compiled_epoch_is_model_fit(optimizer, layers):
     """Same order, weights and seed, no dropout, batch norm, a last batch of 4: Keras's own loop to float32 rounding."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from mnist_mlp.training.backend import tf
 
-THREADS = 2  # that a matrix product is split over: two replicates share two cores, and one alone has both
+SPLIT = 2  # threads that a matrix product is split over: two replicates share two cores, and one alone has both
 
 
 def compiled(function: Callable) -> Callable:
@@ -16,23 +16,21 @@ def compiled(function: Callable) -> Callable:
 
     @tf.function(autograph=False)
     def call(*arguments):
-        results = None
+        structure = inner.get_concrete_function(*arguments).structured_outputs
 
         @tf.autograph.experimental.do_not_convert
         def element(*tensors):
-            nonlocal results
-            results = inner(*tf.nest.pack_sequence_as(arguments, tensors))
-            return tuple(tf.nest.flatten(results))
+            return tuple(tf.nest.flatten(inner(*tf.nest.pack_sequence_as(arguments, tensors))))
 
         dataset = tf.data.Dataset.from_tensors(tuple(tf.nest.flatten(arguments))).map(element)
         spec = dataset.element_spec
         variant = tf.raw_ops.MaxIntraOpParallelismDataset(
             input_dataset=tf.data.experimental.to_variant(dataset),
-            max_intra_op_parallelism=THREADS,
+            max_intra_op_parallelism=SPLIT,
             output_types=[part.dtype for part in spec],
             output_shapes=[part.shape for part in spec],
         )
         found = tf.data.experimental.from_variant(variant, spec).get_single_element()
-        return tf.nest.pack_sequence_as(results, found)
+        return tf.nest.pack_sequence_as(structure, found)
 
     return call

@@ -5,6 +5,30 @@ import numpy as np
 from mnist_mlp.training.backend import keras, tf
 from mnist_mlp.training.pixels import Pixels
 
+BLOCK = 64  # columns
+
+
+class FastDense(keras.layers.Dense):
+    """Keras's dense layer. Where its input is wide, its kernel's gradient is computed by blocks of the input's columns:
+    a product reads down these, and in rows of 512 numbers they all fall on the same few lines of a CPU's cache."""
+
+    def call(self, x, training=None):
+        del training
+        return self.activation(_product(x, tf.convert_to_tensor(self.kernel)) + self.bias)
+
+
+@tf.custom_gradient
+def _product(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """x [n, inputs] times kernel [inputs, units]."""
+
+    def gradients(dz):
+        inputs = x.shape[1]
+        blocks = tf.split(x, inputs // BLOCK, axis=1) if inputs % BLOCK == 0 and inputs > 2 * BLOCK else [x]
+        moved = tf.concat([tf.matmul(block, dz, transpose_a=True) for block in blocks], 0)
+        return tf.matmul(dz, kernel, transpose_b=True), moved
+
+    return tf.matmul(x, kernel), gradients
+
 
 class FastDropout(keras.layers.Layer):
     """Dropout whose mask is an integer hash of (seed, step, position): within XLA on the CPU nearly free.

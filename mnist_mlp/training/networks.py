@@ -8,7 +8,7 @@ import numpy as np
 
 from mnist_mlp.config import ActivityPenalty, BatchNorm, Dense, Dropout, Network
 from mnist_mlp.training.backend import keras
-from mnist_mlp.training.layers import FastBatchNorm, FastDropout, NormalizedDense, SelectiveDense
+from mnist_mlp.training.layers import FastBatchNorm, FastDense, FastDropout, NormalizedDense, SelectiveDense
 from mnist_mlp.training.pixels import Pixels
 
 IMAGE = (28, 28)
@@ -34,7 +34,7 @@ def build(network: Network, seed: int, fast: bool = False, pixels: Pixels | None
         counts[layer.kind] = number = counts.get(layer.kind, 0) + 1
         name = f"{layer.kind}_{number}"
         if isinstance(layer, Dense):
-            dense = _dense(layer, network, seed, number)
+            dense = _dense(FastDense if fast else keras.layers.Dense, layer, network, seed, number)
             if pixels is not None and pixels.rare and number == 1:
                 dense = SelectiveDense(dense, pixels, name=name)
             x, norm = (NormalizedDense(norm, dense) if norm else dense)(x), None
@@ -63,9 +63,9 @@ def count_parameters(model: keras.Model) -> int:
     return sum(int(np.prod(weight.shape)) for weight in model.weights if not weight.path.endswith("/seed_and_step"))
 
 
-def _dense(layer: Dense, network: Network, seed: int, number: int) -> keras.layers.Dense:
+def _dense(made: type, layer: Dense, network: Network, seed: int, number: int) -> keras.layers.Dense:
     gated = network.activation == "glu"  # halves its input: the layer is made twice as wide
-    return keras.layers.Dense(
+    return made(
         layer.units * (2 if gated else 1),
         None if gated else network.activation,
         kernel_initializer=_initializer(network.initializer, seed, number),

@@ -5,6 +5,7 @@ import os
 import shutil
 import tempfile
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,10 +16,19 @@ from mnist_mlp.config import Variant
 if TYPE_CHECKING:
     import keras
 
-    from mnist_mlp.training.trainer import Replicate
+
+@dataclass(frozen=True)
+class Replicate:
+    """One seed's training. curve: [epochs, 4], loss, accuracy, val_loss, val_accuracy; probabilities: [n_test, 10]."""
+
+    seed: int
+    model: "keras.Model"
+    curve: np.ndarray
+    metrics: dict[str, float]
+    probabilities: np.ndarray
 
 
-def write(variant: Variant, replicates: "list[Replicate]", folder: Path) -> None:
+def write(variant: Variant, replicates: list[Replicate], folder: Path) -> None:
     """Write models, history.csv, metrics.json and probabilities.npy to a variant's `folder`: all of them or none."""
     from mnist_mlp.training import networks
 

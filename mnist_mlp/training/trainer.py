@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,23 +15,13 @@ import numpy as np
 from mnist_mlp import UserError
 from mnist_mlp.config import Variant
 from mnist_mlp.training import networks, saving
-from mnist_mlp.training.backend import CORES, keras, tf
+from mnist_mlp.training.backend import THREADS, keras, tf
 from mnist_mlp.training.data import Data
 from mnist_mlp.training.metrics import accuracy, cross_entropy
 from mnist_mlp.training.program import Program, key
+from mnist_mlp.training.saving import Replicate
 
 CHECKPOINT = 5.0  # seconds of training that an interruption may cost a replicate, and the epoch under way
-
-
-@dataclass(frozen=True)
-class Replicate:
-    """One seed's training. curve: [epochs, 4], loss, accuracy, val_loss, val_accuracy; probabilities: [n_test, 10]."""
-
-    seed: int
-    model: keras.Model
-    curve: np.ndarray
-    metrics: dict[str, float]
-    probabilities: np.ndarray
 
 
 Progress = Callable[[int, int, np.ndarray], None]
@@ -51,7 +40,7 @@ def train(
     Raises UserError where a loss ceases to be finite."""
     program = Program(variant, data)
     stop = threading.Event()
-    with ThreadPoolExecutor(min(len(variant.seeds), max(2, CORES))) as pool:
+    with ThreadPoolExecutor(min(len(variant.seeds), THREADS)) as pool:
         futures = [pool.submit(_replicate, program, seed, progress, stop, checkpoints) for seed in variant.seeds]
         try:
             return [future.result() for future in futures]
