@@ -30,7 +30,8 @@ NOTE = """\
 Epochs of one replicate, of two side by side. The products' share: what its matrix products alone take, with all 784
 pixels, in NumPy's BLAS on one core, of the two's time; above 100 % where pixels that no image lights, or few do, are
 left out. How many times quicker than `model.fit` training can be depends on the CPU: the slower its products, the more
-they hide of what `model.fit` does besides.
+they hide of what `model.fit` does besides. On a machine shared with others it depends on the hour, too, for what
+`model.fit` does besides suffers more than products do.
 """
 
 

@@ -148,7 +148,7 @@ def quick_to_compile() -> None:
     from mnist_mlp.training import backend
 
     shortest = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
-    os.environ["XLA_FLAGS"] = f"{backend.SETTINGS['XLA_FLAGS']} {shortest} --xla_cpu_parallel_codegen_split_count=1"
+    os.environ["XLA_FLAGS"] = f"{backend.SETTINGS['XLA_FLAGS']} {shortest}"
 
 
 COMPILING = {"TF_XLA_FLAGS": ""}  # the environment of a process that compiles what it trains for itself
