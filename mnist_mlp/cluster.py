@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mnist_mlp import UserError, connecting, planning, runner
+from mnist_mlp import UserError, archives, connecting, planning, runner
 from mnist_mlp.entries import Entries
 from mnist_mlp.planning import Plan, Step
 
@@ -199,7 +199,7 @@ class _Run:
         else:
             outcome.done[name] = result
             if result["ran"]:
-                runner.unpack(result["files"])
+                archives.unpack(result["files"])
                 self.entries.add(name, result["entry"])
             told = f"{result['seconds']:.1f} s on {result['host']}" if result["ran"] else "didn't change"
         ended = len(outcome.done) + len(outcome.failed)

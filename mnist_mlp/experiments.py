@@ -1,13 +1,13 @@
 """DVC's experiments, as git holds them: a reference refs/exps/<its baseline's commit>/<its name> to a commit each."""
 
 import contextlib
-import io
 import re
 import subprocess
-import tarfile
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+from mnist_mlp import archives
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,8 @@ class Experiment:
     @contextlib.contextmanager
     def files(self) -> Iterator[None]:
         """Be in a folder, for a while, that holds its commit's files."""
-        archive = _git("archive", self.revision)
-        with tempfile.TemporaryDirectory() as folder, tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-            tar.extractall(folder, filter="data")
+        with tempfile.TemporaryDirectory() as folder:
+            archives.unpack(_git("archive", self.revision), folder)
             with contextlib.chdir(folder):
                 yield
 

@@ -7,20 +7,18 @@ What it does with outputs the caller does too.
 """
 
 import contextlib
-import io
 import logging
 import os
 import signal
 import subprocess
 import sys
-import tarfile
 import threading
 import time
-from collections.abc import Iterable
 from multiprocessing.connection import Connection
 from typing import Any
 
 from mnist_mlp import entries, forking
+from mnist_mlp.archives import pack, unpack
 from mnist_mlp.description import cpu
 
 PUSHES = 5  # attempts
@@ -28,21 +26,6 @@ PUSHES = 5  # attempts
 
 class RemoteError(Exception):
     """What DVC's remote doesn't give or take."""
-
-
-def pack(paths: Iterable[str]) -> bytes:
-    """Files and folders as a tar."""
-    content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w") as tar:
-        for path in paths:
-            tar.add(path)
-    return content.getvalue()
-
-
-def unpack(content: bytes) -> None:
-    """Write what `pack` packed."""
-    with tarfile.open(fileobj=io.BytesIO(content)) as tar:
-        tar.extractall(filter="data")
 
 
 def shared(stage: Any, made: set[str]) -> list[str]:
