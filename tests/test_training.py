@@ -145,19 +145,23 @@ def sparse(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return images, labels
 
 
+@pytest.mark.parametrize("ahead", [[], ["batch_norm", "flatten"]], ids=["images", "normalized"])
 @pytest.mark.parametrize(("optimizer", "limit"), [("adam", None), ("sgd", 16)], ids=["foreseen", "more-than-foreseen"])
-def test_pixels_lit_in_few_images_are_multiplied_for_these_alone(optimizer, limit, monkeypatch):
-    """Keras's own loop to float32 rounding, where a batch fits what was foreseen and where it doesn't."""
+def test_pixels_lit_in_few_images_are_multiplied_for_these_alone(optimizer, limit, ahead, monkeypatch):
+    """Keras's own loop to float32 rounding, where a batch fits what was foreseen and where it doesn't; and behind a
+    batch normalization of the images, where pixels dark in all images count as well."""
     from mnist_mlp.training import pixels, program
 
-    variant = wide(optimizer=optimizer, epochs=2, seeds=(7,))
+    variant = wide(optimizer=optimizer, epochs=2, seeds=(7,), layers=[*ahead, {"dense": 16}])
     train, test = sparse(100, 0), sparse(30, 1)
-    chosen = pixels.choose(train[0], test[0], variant.batch_size)
+    chosen = pixels.choose(train[0], test[0], variant.batch_size, dark=bool(ahead))
     assert 350 <= chosen.common <= 416
+    assert (len(chosen.order) == 784) == bool(ahead)
     assert 0 < chosen.rare < 200 and 8 <= chosen.images <= 24
     if limit:
         fewer = pixels.Pixels(32, chosen.order, chosen.common, limit, 8)
         monkeypatch.setattr(program, "choose", lambda *_: fewer)
+    assert program.Program(variant, Data(train, test, train, test)).pixels.rare == (limit or chosen.rare)
     check_against_fit(variant, Data(train, test, train, test))
 
 

@@ -13,7 +13,8 @@ PREPARED = Path("data/prepared")
 
 @dataclass(frozen=True)
 class Data:
-    """A variant's images and labels. images: float32 [n, 28, 28], scaled; labels: uint8 [n]."""
+    """A variant's images and labels. images: float32 [n, 28, 28], scaled; labels: uint8 [n]. train: the first ones of
+    all_train."""
 
     train: tuple[np.ndarray, np.ndarray]
     validation: tuple[np.ndarray, np.ndarray]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from mnist_mlp.training.backend import keras, tf
-from mnist_mlp.training.pixels import Pixels
+from mnist_mlp.training.pixels import SIDE, Pixels
 
 BLOCK = 64  # columns
 
@@ -12,9 +12,16 @@ class FastDense(keras.layers.Dense):
     """Keras's dense layer. Where its input is wide, its kernel's gradient is computed by blocks of the input's columns:
     a product reads down these, and in rows of 512 numbers they all fall on the same few lines of a CPU's cache."""
 
-    def call(self, x, training=None):
+    @property
+    def kernels(self) -> list[tf.Tensor]:
+        return [tf.convert_to_tensor(self.kernel)]
+
+    def call(self, x, training=False):
+        return self.activation(self.product(x, self.kernels, training) + self.bias)
+
+    def product(self, x: tf.Tensor, kernels: list[tf.Tensor], training: bool) -> tf.Tensor:
         del training
-        return self.activation(_product(x, tf.convert_to_tensor(self.kernel)) + self.bias)
+        return _product(x, *kernels)
 
 
 @tf.custom_gradient
@@ -77,63 +84,67 @@ def _word(value: int) -> tf.Tensor:
 class FastBatchNorm(keras.layers.BatchNormalization):
     """Keras's batch normalization over the last axis, its sums ordered as XLA makes quick: batch first, then rest."""
 
-    def call(self, x, training=None, mask=None):
+    def call(self, x, training=False, mask=None):
+        del mask
+        rows = tf.reshape(x, [-1, int(np.prod(x.shape[1:]))])
+        scale, shift = self.by_input(rows, _columns(np.arange(rows.shape[1]), x.shape[-1]), training)
+        return tf.reshape(rows * scale + shift, tf.shape(x))
+
+    def by_input(self, rows: tf.Tensor, columns: np.ndarray | None, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+        """What rows [n, inputs] are multiplied by and what is added, [inputs] each. columns: as _columns gives them.
+
+        The moving statistics move where `training`, and are what counts elsewhere."""
         if not training:
-            return super().call(x, training=False, mask=mask)
-        return _affine(x, *self.of_batch(x))
-
-    def of_batch(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """What x [n, ..., features] is multiplied by and what is added, [features] each; the moving statistics move."""
-        features = x.shape[-1]
-        rest = int(np.prod(x.shape[1:-1]))
-        rows = tf.reshape(x, [-1, rest * features])
-        count = tf.cast(tf.shape(rows)[0] * rest, tf.float32)
-
-        def mean_of(values):
-            return tf.reduce_sum(tf.reshape(tf.reduce_sum(values, 0), [rest, features]), 0) / count
-
-        mean = mean_of(rows)
-        variance = mean_of(tf.square(rows - tf.tile(mean, [rest])))
-        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
+            mean, variance = tf.convert_to_tensor(self.moving_mean), tf.convert_to_tensor(self.moving_variance)
+        else:
+            count = tf.cast(tf.shape(rows)[0] * (rows.shape[1] // self.gamma.shape[0]), tf.float32)
+            mean = _sums(tf.reduce_sum(rows, 0), columns) / count
+            variance = _sums(tf.reduce_sum(tf.square(rows - _spread(mean, columns)), 0), columns) / count
+            for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+                moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
         scale = tf.convert_to_tensor(self.gamma) * tf.math.rsqrt(variance + self.epsilon)
-        return scale, tf.convert_to_tensor(self.beta) - mean * scale
+        return _spread(scale, columns), _spread(tf.convert_to_tensor(self.beta) - mean * scale, columns)
+
+
+def _columns(inputs: np.ndarray, features: int) -> np.ndarray | None:
+    """[n, features], 1 where the input of that number is of that feature; None where each is one of its own."""
+    return None if len(inputs) == features else np.eye(features, dtype=np.float32)[inputs % features]
+
+
+def _sums(by_input: tf.Tensor, columns: np.ndarray | None) -> tf.Tensor:
+    return by_input if columns is None else tf.linalg.matvec(columns, by_input, transpose_a=True)
+
+
+def _spread(by_feature: tf.Tensor, columns: np.ndarray | None) -> tf.Tensor:
+    return by_feature if columns is None else tf.linalg.matvec(columns, by_feature)
 
 
 class NormalizedDense(keras.layers.Layer):
     """Batch normalization of what no weight has a part in, images say, and the dense layer after it.
 
-    Between the two, the gradient would take a third matrix product, by the batch, for gamma and beta alone. They have
-    theirs from the kernel's: with y = scale x + shift and z = y K, dscale = sum_k K (x' dz), dshift = sum_k K dz."""
+    (scale x + shift) K = x (scale K) + shift K: where the kernel is scaled, x stays as dark as it is, and the gradient
+    takes no third product by the batch, for gamma and beta alone."""
 
-    def __init__(self, norm: FastBatchNorm, dense: keras.layers.Dense, **kwargs):
+    def __init__(self, norm: FastBatchNorm, dense: keras.layers.Layer, pixels: Pixels | None, **kwargs):
         super().__init__(**kwargs)
-        self.norm, self.dense = norm, dense
+        self.norm, self.dense, self.pixels = norm, dense, pixels
 
     def build(self, shape):
-        self.norm.build(shape)
-        self.dense.build((shape[0], int(np.prod(shape[1:]))))
+        inputs = int(np.prod(shape[1:]))
+        order, features = (np.arange(inputs), shape[-1]) if self.pixels is None else (self.pixels.order, SIDE)
+        self.norm.build((shape[0], features))
+        self.dense.build((shape[0], inputs))
+        self.columns = _columns(order, features)
 
     def call(self, x, training=False):
-        inputs = self.dense.kernel.shape[0]
-        if not training:
-            return self.dense(tf.reshape(self.norm(x, training=False), [-1, inputs]))
-        kernel, features = tf.convert_to_tensor(self.dense.kernel), x.shape[-1]
-        rows, rest = tf.reshape(x, [-1, inputs]), inputs // features
-
-        @tf.custom_gradient
-        def product(scale, shift, kernel):
-            def gradients(dz):
-                total, moved = tf.reduce_sum(dz, 0), tf.matmul(rows, dz, transpose_a=True)
-                ones = tf.ones_like(total)
-                dscale, dshift = tf.linalg.matvec(kernel * moved, ones), tf.linalg.matvec(kernel, total)
-                by_row = [tf.tile(part, [rest])[:, None] for part in (scale, shift)]
-                sums = [tf.reduce_sum(tf.reshape(part, [rest, features]), 0) for part in (dscale, dshift)]
-                return *sums, by_row[0] * moved + by_row[1] * total
-
-            return tf.matmul(_affine(rows, scale, shift), kernel), gradients
-
-        return self.dense.activation(product(*self.norm.of_batch(x), kernel) + self.dense.bias)
+        rows = tf.reshape(x, [-1, int(np.prod(x.shape[1:]))])
+        scale, shift = self.norm.by_input(rows, self.columns, training)
+        kernels = self.dense.kernels
+        sizes = [kernel.shape[0] for kernel in kernels]
+        scales, shifts = tf.split(scale, sizes), tf.split(shift, sizes)
+        scaled = [part[:, None] * kernel for part, kernel in zip(scales, kernels, strict=True)]
+        added = [tf.linalg.matvec(kernel, part, transpose_a=True) for part, kernel in zip(shifts, kernels, strict=True)]
+        return self.dense.activation(self.dense.product(rows, scaled, training) + tf.add_n(added) + self.dense.bias)
 
     def compute_output_shape(self, shape):
         return shape[0], self.dense.units
@@ -156,12 +167,18 @@ class SelectiveDense(keras.layers.Layer):
         self.rare = self.add_weight((shape[-1] - common, self.units), name="rare")
         self.bias = self.add_weight((self.units,), "zeros", name="bias")
 
+    @property
+    def kernels(self) -> list[tf.Tensor]:
+        return [tf.convert_to_tensor(self.common), tf.convert_to_tensor(self.rare)]
+
     def call(self, x, training=False):
-        kernels = tf.convert_to_tensor(self.common), tf.convert_to_tensor(self.rare)
+        return self.activation(self.product(x, self.kernels, training) + self.bias)
+
+    def product(self, x: tf.Tensor, kernels: list[tf.Tensor], training: bool) -> tf.Tensor:
         common, rare = x[:, : self.pixels.common], x[:, self.pixels.common :]
         picks = training and x.shape[0] == self.pixels.batch  # to compile it for the last batch too costs a second
         few = self._of_rare(rare, kernels[1]) if picks else tf.matmul(rare, kernels[1])
-        return self.activation(tf.matmul(common, kernels[0]) + few + self.bias)
+        return tf.matmul(common, kernels[0]) + few
 
     def _of_rare(self, rare: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         lit = tf.cast(rare != 0, tf.float32)
@@ -194,8 +211,3 @@ class SelectiveDense(keras.layers.Layer):
 
     def compute_output_shape(self, shape):
         return shape[0], self.units
-
-
-def _affine(x: tf.Tensor, scale: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
-    """x [..., features] times scale plus shift; or x [n, rest * features]."""
-    return tf.reshape(tf.reshape(x, [-1, scale.shape[0]]) * scale + shift, tf.shape(x))

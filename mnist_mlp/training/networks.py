@@ -9,9 +9,9 @@ import numpy as np
 from mnist_mlp.config import ActivityPenalty, BatchNorm, Dense, Dropout, Network
 from mnist_mlp.training.backend import keras
 from mnist_mlp.training.layers import FastBatchNorm, FastDense, FastDropout, NormalizedDense, SelectiveDense
-from mnist_mlp.training.pixels import Pixels
+from mnist_mlp.training.pixels import SIDE, Pixels
 
-IMAGE = (28, 28)
+IMAGE = (SIDE, SIDE)
 CLASSES = 10
 
 
@@ -37,7 +37,7 @@ def build(network: Network, seed: int, fast: bool = False, pixels: Pixels | None
             dense = _dense(FastDense if fast else keras.layers.Dense, layer, network, seed, number)
             if pixels is not None and pixels.rare and number == 1:
                 dense = SelectiveDense(dense, pixels, name=name)
-            x, norm = (NormalizedDense(norm, dense) if norm else dense)(x), None
+            x, norm = (NormalizedDense(norm, dense, pixels) if norm else dense)(x), None
             x = keras.activations.glu(x) if network.activation == "glu" else x
         elif isinstance(layer, Dropout):
             own_seed = _seed(seed, 1, number)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+SIDE = 28  # of an image
 DRAWN, MOST, LEAST = 25_600, 400, 8  # images drawn, and batches made of them
 FITS = 0.99  # the share of batches that must fit
 STEP = 16  # of pixels, and half as many images: products of other sizes are slower
@@ -15,8 +16,8 @@ STEP = 16  # of pixels, and half as many images: products of other sizes are slo
 
 @dataclass(frozen=True)
 class Pixels:
-    """Pixels that some image lights, most often lit first: order, int [n] in 0..783. `common` of them are multiplied
-    for all images; of the others at most `rare`, in at most `images`, are lit in nearly every batch of `batch`."""
+    """Pixels that count, most often lit first: order, int [n] in 0..783. `common` of them are multiplied for all
+    images; of the others at most `rare`, in at most `images`, are lit in nearly every batch of `batch`."""
 
     batch: int
     order: np.ndarray
@@ -30,15 +31,17 @@ class Pixels:
         return np.split(self.order, [self.common]) if self.rare else [self.order]
 
 
-def choose(images: np.ndarray, other: np.ndarray, batch: int) -> Pixels:
+def choose(images: np.ndarray, other: np.ndarray, batch: int, dark: bool = False) -> Pixels:
     """The cheapest split for batches of `batch` images, found on random ones; a function of its arguments alone.
 
-    images: [n, 28, 28], those trained on; other: [m, 28, 28], further ones whose lit pixels count."""
+    images: [n, 28, 28], those trained on; other: [m, 28, 28], further ones whose lit pixels count; dark: those that no
+    image lights count too."""
     images, other = images.reshape(len(images), -1), other.reshape(len(other), -1)
     samples = min(MOST, DRAWN // batch)
     lit = images[np.random.default_rng(0).integers(0, len(images), samples * batch)] != 0
     order = np.argsort(-lit.sum(axis=0), kind="stable")
-    order = order[(images.any(axis=0) | other.any(axis=0))[order]]
+    if not dark:
+        order = order[(images.any(axis=0) | other.any(axis=0))[order]]
     best, lowest = Pixels(batch, order, len(order), 0, 0), batch * len(order)
     if samples < LEAST:
         return best

@@ -4,11 +4,11 @@ One XLA call: a loop over batches gathered from images that stay in memory, the 
 metrics and the validation.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from mnist_mlp.config import ActivityPenalty, Dense, Dropout, Flatten, Variant
+from mnist_mlp.config import Variant
 from mnist_mlp.training import networks
 from mnist_mlp.training.backend import keras, silence, tf
 from mnist_mlp.training.compiling import compiled
@@ -29,7 +29,9 @@ class Program:
     def __init__(self, variant: Variant, data: Data):
         self.variant, self.data = variant, data
         self.pixels = _pixels(variant, data)
-        self.train_set, self.validation = self._tensors(data.train), self._tensors(data.validation)
+        self.all_train, self.test = self._images(data.all_train[0]), self._images(data.test[0])
+        self.train_set = self.all_train[: len(data.train[0])], tf.convert_to_tensor(data.train[1])
+        self.validation = self._images(data.validation[0]), tf.convert_to_tensor(data.validation[1])
         self.model = networks.build(variant, variant.seeds[0], fast=True, pixels=self.pixels)
         self.optimizer = _optimizer(variant)
         self.optimizer.build(self.model.trainable_variables)
@@ -41,7 +43,8 @@ class Program:
         parts = (model.trainable_variables, model.non_trainable_variables, self.optimizer.variables)
         state = tuple([tf.identity(variable.value) for variable in part] for part in parts)
         if self.pixels is not None and model is not self.model:
-            state[0][:1] = [tf.gather(state[0][0], part) for part in self.pixels.parts]
+            first = _first_kernel(model.trainable_variables)
+            state[0][first : first + 1] = [tf.gather(state[0][first], part) for part in self.pixels.parts]
         return state
 
     def weights(self, model: keras.Model, state: tuple) -> dict[str, np.ndarray]:
@@ -49,10 +52,10 @@ class Program:
         variables = (*model.trainable_variables, *model.non_trainable_variables)
         values = [tensor.numpy() for tensor in (*state[0], *state[1])]
         if self.pixels is not None:
-            kernel = variables[0].numpy()
-            parts = len(self.pixels.parts)
-            kernel[self.pixels.order] = np.concatenate(values[:parts])
-            values[:parts] = [kernel]
+            first, parts = _first_kernel(variables), len(self.pixels.parts)
+            kernel = variables[first].numpy()
+            kernel[self.pixels.order] = np.concatenate(values[first : first + parts])
+            values[first : first + parts] = [kernel]
         return dict(zip(map(key, variables), values, strict=True))
 
     def order(self, seed: int, epoch: int) -> tf.Tensor:
@@ -93,8 +96,9 @@ class Program:
     def _predict(self, state, images):
         return self.model.stateless_call(*state[:2], images, training=False)[0]
 
-    def probabilities(self, state, images: np.ndarray) -> np.ndarray:
-        parts = (self._images(images[start : start + CHUNK]) for start in range(0, len(images), CHUNK))
+    def probabilities(self, state, images: tf.Tensor) -> np.ndarray:
+        """Of `all_train`, say, or `test`: float32 [n, 10]."""
+        parts = (images[start : start + CHUNK] for start in range(0, len(images), CHUNK))
         return np.concatenate([self.predict(state, part).numpy() for part in parts])
 
     def _images(self, images: np.ndarray) -> tf.Tensor:
@@ -102,20 +106,25 @@ class Program:
             images = np.take(images.reshape(len(images), -1), self.pixels.order, axis=1)
         return tf.convert_to_tensor(images)
 
-    def _tensors(self, pair: tuple[np.ndarray, np.ndarray]) -> tuple[tf.Tensor, tf.Tensor]:
-        return self._images(pair[0]), tf.convert_to_tensor(pair[1])
-
 
 def _pixels(variant: Variant, data: Data) -> Pixels | None:
     """Those that the first product can't do without, where it may leave out the rest; else None.
 
     The weights of pixels that no image lights have no gradient. So they stay as they began, unless something else moves
-    them, and never count."""
-    pixelwise = (ActivityPenalty, Dropout, Flatten)
-    first = next((layer for layer in variant.layers if not isinstance(layer, pixelwise)), None)
-    if not isinstance(first, Dense) or first.l1 or first.l2 or variant.optimizer not in ELEMENTWISE:
+    them, and never count. Behind a batch normalization of the images' columns they do: then dark means zero before it.
+    """
+    kinds = [layer.kind for layer in variant.layers]
+    first = kinds.index("dense")
+    normalized = kinds[first - 2 : first] == ["batch_norm", "flatten"]
+    ahead = kinds[: first - 2] if normalized else kinds[:first]
+    dense = variant.layers[first]
+    if "batch_norm" in ahead or dense.l1 or dense.l2 or variant.optimizer not in ELEMENTWISE:
         return None
-    return choose(data.all_train[0], data.test[0], variant.batch_size)
+    return choose(data.all_train[0], data.test[0], variant.batch_size, normalized)
+
+
+def _first_kernel(variables: Sequence[keras.Variable]) -> int:
+    return next(i for i, variable in enumerate(variables) if key(variable) == "dense_1/kernel")
 
 
 def key(weight: keras.Variable) -> str:

@@ -74,11 +74,11 @@ def _replicate(
         if checkpoint and epoch < variant.epochs and time.monotonic() - saved > CHECKPOINT:
             saving.write_checkpoint(checkpoint, [curve[:epoch], *(tensor.numpy() for part in state for tensor in part)])
             saved = time.monotonic()
-    probabilities = program.probabilities(state, data.test[0])
+    probabilities = program.probabilities(state, program.test)
     columns = ("train_loss", "train_accuracy", "penalty", "val_loss", "val_accuracy")
     figures = dict(zip(columns, curve[-1].tolist(), strict=True))
     if variant.train_metrics == "finished_model":
-        finished = program.probabilities(state, data.all_train[0])
+        finished = program.probabilities(state, program.all_train)
         figures |= _scored("train", finished, data.all_train[1])
     figures |= _scored("test", probabilities, data.test[1])
     names = [f"{split}_{what}" for split in ("train", "val", "test") for what in ("loss", "accuracy")]
