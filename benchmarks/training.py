@@ -147,7 +147,8 @@ def main() -> None:
     print(found)
     if arguments.write:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        about = f"`python -m benchmarks.training --write` on {cores} cores ({cpu()}), medians over epochs.\n\n"
+        command = f"python -m benchmarks.training --rounds {arguments.rounds} --write"
+        about = f"`{command}` on {cores} cores ({cpu()}), medians over epochs.\n\n"
         Path("benchmarks/training.md").write_text("# Training against `model.fit`\n\n" + about + found + "\n\n" + NOTE)
 
 
