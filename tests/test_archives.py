@@ -1,3 +1,5 @@
+"""What is packed and unpacked, by this Python's tarfile and by the oldest."""
+
 import tarfile
 
 import pytest
