@@ -120,7 +120,7 @@ def test_pixels_dark_in_every_image_may_be_left_out_of_the_first_product(optimiz
     data.test[0][0, 14, 0] = 1.0
     (replicate,) = trainer.train(variant, data)
     left_out = optimizer in program.ELEMENTWISE
-    pixels = program.Program(variant, data).pixels
+    pixels = program.pixels_for(variant, data)
     assert (pixels is not None) == left_out
     start = networks.build(variant, 0).get_weights()[0].reshape(28, 28, 16)
     assert (replicate.model.get_weights()[0].reshape(28, 28, 16) != start)[:, 1:27].any(axis=(0, 2)).all()
@@ -161,7 +161,7 @@ def test_pixels_lit_in_few_images_are_multiplied_for_these_alone(optimizer, limi
     if limit:
         fewer = pixels.Pixels(32, chosen.order, chosen.common, limit, 8)
         monkeypatch.setattr(program, "choose", lambda *_: fewer)
-    assert program.Program(variant, Data(train, test, train, test)).pixels.rare == (limit or chosen.rare)
+    assert program.pixels_for(variant, Data(train, test, train, test)).rare == (limit or chosen.rare)
     check_against_fit(variant, Data(train, test, train, test))
 
 

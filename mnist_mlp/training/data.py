@@ -14,7 +14,7 @@ PREPARED = Path("data/prepared")
 @dataclass(frozen=True)
 class Data:
     """A variant's images and labels. images: float32 [n, 28, 28], scaled; labels: uint8 [n]. train: the first ones of
-    all_train."""
+    all_train; validation: the rest of these, or test itself."""
 
     train: tuple[np.ndarray, np.ndarray]
     validation: tuple[np.ndarray, np.ndarray]

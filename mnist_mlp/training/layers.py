@@ -8,16 +8,20 @@ from mnist_mlp.training.pixels import SIDE, Pixels
 BLOCK = 64  # columns
 
 
-class FastDense(keras.layers.Dense):
+class Product:
+    """A dense layer by `kernels`, its parts, and `product`, the way in which they are multiplied."""
+
+    def call(self, x, training=False):
+        return self.activation(self.product(x, self.kernels, training) + self.bias)
+
+
+class FastDense(Product, keras.layers.Dense):
     """Keras's dense layer. Where its input is wide, its kernel's gradient is computed by blocks of the input's columns:
     a product reads down these, and in rows of 512 numbers they all fall on the same few lines of a CPU's cache."""
 
     @property
     def kernels(self) -> list[tf.Tensor]:
         return [tf.convert_to_tensor(self.kernel)]
-
-    def call(self, x, training=False):
-        return self.activation(self.product(x, self.kernels, training) + self.bias)
 
     def product(self, x: tf.Tensor, kernels: list[tf.Tensor], training: bool) -> tf.Tensor:
         del training
@@ -150,7 +154,7 @@ class NormalizedDense(keras.layers.Layer):
         return shape[0], self.dense.units
 
 
-class SelectiveDense(keras.layers.Layer):
+class SelectiveDense(Product, keras.layers.Layer):
     """A dense layer over pixels in the order of `pixels`, which multiplies what is dark in most images of a batch only
     where it isn't: the images with a rare pixel lit, by the rare pixels that any of them lights.
 
@@ -170,9 +174,6 @@ class SelectiveDense(keras.layers.Layer):
     @property
     def kernels(self) -> list[tf.Tensor]:
         return [tf.convert_to_tensor(self.common), tf.convert_to_tensor(self.rare)]
-
-    def call(self, x, training=False):
-        return self.activation(self.product(x, self.kernels, training) + self.bias)
 
     def product(self, x: tf.Tensor, kernels: list[tf.Tensor], training: bool) -> tf.Tensor:
         common, rare = x[:, : self.pixels.common], x[:, self.pixels.common :]

@@ -26,10 +26,7 @@ def build(network: Network, seed: int, fast: bool = False, pixels: Pixels | None
     if not any(layer.kind == "flatten" for layer in network.layers):
         x = keras.layers.Flatten(name="flatten")(x)
     counts: dict[str, int] = {}
-    kinds = [layer.kind for layer in network.layers if layer.kind != "flatten"]
-    first = kinds[: kinds.index("dense")]
-    together = fast and first[-1:] == ["batch_norm"] and first.count("batch_norm") == 1
-    norm = None  # the batch normalization that the first dense layer is computed together with
+    together, norm = fast and normalized(network), None  # the batch normalization that waits for the first dense layer
     for layer in network.layers:
         counts[layer.kind] = number = counts.get(layer.kind, 0) + 1
         name = f"{layer.kind}_{number}"
@@ -56,6 +53,13 @@ def build(network: Network, seed: int, fast: bool = False, pixels: Pixels | None
     kernel = _initializer(network.initializer, seed, counts["dense"] + 1)
     outputs = keras.layers.Dense(CLASSES, "softmax", kernel_initializer=kernel, name="probabilities")(x)
     return keras.Model(inputs, outputs, name="mlp")
+
+
+def normalized(network: Network) -> bool:
+    """Whether one batch normalization, right before the first dense layer, is computed together with it."""
+    kinds = [layer.kind for layer in network.layers if layer.kind != "flatten"]
+    ahead = kinds[: kinds.index("dense")]
+    return ahead[-1:] == ["batch_norm"] and ahead.count("batch_norm") == 1
 
 
 def count_parameters(model: keras.Model) -> int:

@@ -4,7 +4,8 @@ One XLA call: a loop over batches gathered from images that stay in memory, the 
 metrics and the validation.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -28,16 +29,33 @@ class Program:
 
     def __init__(self, variant: Variant, data: Data):
         self.variant, self.data = variant, data
-        self.pixels = _pixels(variant, data)
-        self.all_train, self.test = self._images(data.all_train[0]), self._images(data.test[0])
-        self.train_set = self.all_train[: len(data.train[0])], tf.convert_to_tensor(data.train[1])
-        self.validation = self._images(data.validation[0]), tf.convert_to_tensor(data.validation[1])
-        self.model = networks.build(variant, variant.seeds[0], fast=True, pixels=self.pixels)
-        self.optimizer = _optimizer(variant)
-        self.optimizer.build(self.model.trainable_variables)
-        self.epoch, self.predict = compiled(self._epoch), compiled(self._predict)
-        arguments = (self.initial(self.model), *self.train_set, *self.validation, self.order(0, 1))
-        self.epoch.get_concrete_function(*arguments)
+        self.pixels = pixels_for(variant, data)
+        with ThreadPoolExecutor(1) as beside:
+            images = beside.submit(self._bring_images)  # while the epoch is traced, which needs their shapes alone
+            self.model = networks.build(variant, variant.seeds[0], fast=True, pixels=self.pixels)
+            self.optimizer = _optimizer(variant)
+            self.optimizer.build(self.model.trainable_variables)
+            self.epoch, self.predict = compiled(self._epoch), compiled(self._predict)
+            self.epoch.get_concrete_function(self.initial(self.model), *self._shapes(), self.order(0, 1))
+            images.result()
+
+    def _bring_images(self) -> None:
+        train, validation = self.data.train, self.data.validation
+        self.all_train, self.test = self._images(self.data.all_train[0]), self._images(self.data.test[0])
+        held_out = self.test if validation is self.data.test else self.all_train[len(train[0]) :]
+        self.train_set = self.all_train[: len(train[0])], tf.convert_to_tensor(train[1])
+        self.validation = held_out, tf.convert_to_tensor(validation[1])
+
+    def _shapes(self) -> Iterator[tf.TensorSpec]:
+        """Of train_set and validation."""
+        for images, labels in (self.data.train, self.data.validation):
+            each = images.shape[1:] if self.pixels is None else self.pixels.order.shape
+            yield tf.TensorSpec((len(images), *each), tf.float32)
+            yield tf.TensorSpec(labels.shape, tf.uint8)
+
+    def compile_predict(self) -> None:
+        """Before it is needed; as for the epoch, that is done by a first call."""
+        self.probabilities(self.initial(self.model), self.test[:CHUNK])
 
     def initial(self, model: keras.Model) -> tuple:
         parts = (model.trainable_variables, model.non_trainable_variables, self.optimizer.variables)
@@ -107,7 +125,7 @@ class Program:
         return tf.convert_to_tensor(images)
 
 
-def _pixels(variant: Variant, data: Data) -> Pixels | None:
+def pixels_for(variant: Variant, data: Data) -> Pixels | None:
     """Those that the first product can't do without, where it may leave out the rest; else None.
 
     The weights of pixels that no image lights have no gradient. So they stay as they began, unless something else moves
@@ -115,10 +133,9 @@ def _pixels(variant: Variant, data: Data) -> Pixels | None:
     """
     kinds = [layer.kind for layer in variant.layers]
     first = kinds.index("dense")
-    normalized = kinds[first - 2 : first] == ["batch_norm", "flatten"]
-    ahead = kinds[: first - 2] if normalized else kinds[:first]
-    dense = variant.layers[first]
-    if "batch_norm" in ahead or dense.l1 or dense.l2 or variant.optimizer not in ELEMENTWISE:
+    ahead, dense = kinds[:first], variant.layers[first]
+    normalized = networks.normalized(variant) and ahead[-1] == "flatten"
+    if ("batch_norm" in ahead and not normalized) or dense.l1 or dense.l2 or variant.optimizer not in ELEMENTWISE:
         return None
     return choose(data.all_train[0], data.test[0], variant.batch_size, normalized)
 

@@ -39,6 +39,7 @@ def train(
     checkpoints: a folder for this very training, the same data, parameters and software; it goes on from those there.
     Raises UserError where a loss ceases to be finite."""
     program = Program(variant, data)
+    threading.Thread(target=program.compile_predict, daemon=True).start()  # while a replicate compiles the epoch
     stop = threading.Event()
     with ThreadPoolExecutor(min(len(variant.seeds), THREADS)) as pool:
         futures = [pool.submit(_replicate, program, seed, progress, stop, checkpoints) for seed in variant.seeds]
