@@ -233,10 +233,11 @@ def test_a_tenth_architecture_is_one_entry(project):
             wide={"activation": "relu", "optimizer": "adam", "layers": [{"dense": 64}, {"dropout": 0.1}]}
         )
     )
-    assert project.ran(project.run("dvc", "repro")) == ["train-architecture@wide", "evaluate", "compare"]
+    repro = ("python", "-m", "stages.repro")
+    assert project.ran(project.run(*repro)) == ["train-architecture@wide", "evaluate", "compare"]
     assert "wide" in (project.folder / "reports/comparison.md").read_text()
     project.change(lambda params: params["architectures"]["variants"].pop("wide"))
-    project.run("dvc", "repro")
+    project.run(*repro)
     assert "wide" not in (project.folder / "reports/results.csv").read_text()
 
 
@@ -283,14 +284,14 @@ def test_images_of_ones_own_are_an_entry_away(project, tmp_path):
 
 
 def test_a_sweep_of_two_at_once_lands_in_the_checkouts_own_store(project):
-    """Four experiments that run, one of them the baseline itself, and two that can't."""
-    project.run("dvc", "exp", "run", "--queue", "-S", "activation=relu,tanh,nope", "-S", "optimizer=sgd,adam")
+    """Three experiments that run, one of them the baseline itself, and one that can't."""
+    project.run("dvc", "exp", "run", "--queue", "-S", "activation=relu,tanh,elu,nope")
     project.run("dvc", "exp", "run", "--run-all", "--jobs", "2", status=None)
     shown = json.loads(project.run("dvc", "exp", "show", "--json"))
     experiments = [entry for base in shown for entry in base.get("experiments") or []]
     good = [entry["name"] for entry in experiments if not any(rev.get("error") for rev in entry["revs"])]
-    assert len(good) == 4, shown
-    assert len(experiments) == 6
+    assert len(good) == 3, shown
+    assert len(experiments) == 4
 
     def swept() -> list[list]:
         return [
@@ -302,7 +303,7 @@ def test_a_sweep_of_two_at_once_lands_in_the_checkouts_own_store(project):
         return {name for name, _, tags, _ in runs if name == tags["dvc.experiment"]}
 
     trained = swept()
-    assert len(trained) == 3  # the fourth is the baseline: nothing ran
+    assert len(trained) == 2  # the third is the baseline: nothing ran
     assert named(trained) < set(good)
     assert {status for _, status, *_ in trained} == {"FINISHED"}
     assert all(tags["dvc.baseline"] == project.git("rev-parse", "HEAD").strip() for *_, tags, _ in trained)
@@ -310,7 +311,7 @@ def test_a_sweep_of_two_at_once_lands_in_the_checkouts_own_store(project):
     assert project.run("python", "-m", "stages.track").startswith("0 created, 0 completed, ")
     runs = swept()
     assert named(runs) == set(good)
-    assert len({(params["activation"], params["optimizer"]) for *_, params in runs}) == 4
+    assert {params["activation"] for *_, params in runs} == {"relu", "tanh", "elu"}
     assert project.git("status", "--porcelain") == ""
 
 

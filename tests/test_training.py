@@ -250,7 +250,6 @@ def digest(folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
 
 
-KINDS = ("normalized", "large")
 TRAIN = """
 import os, sys
 os.sched_getaffinity = lambda process: set(range({cores}))
@@ -262,19 +261,16 @@ for name, seeds in {runs!r}.items():
 
 
 def train_all(seeds: tuple[int, ...], folder: str) -> None:
-    """Networks with all that has an order of its own: batch norm, dropout, pixels that few images light, and products
-    large enough to be split over any number of threads."""
-    from mnist_mlp.training import trainer
-    from mnist_mlp.training.pixels import choose
+    """A network with all that has an order of its own: batch norm of images and of activations, dropout, pixels that
+    few images light, and products large enough to be split over any number of threads."""
+    from mnist_mlp.training import program, trainer
 
-    layers = ["batch_norm", "flatten", {"dropout": 0.2}, {"dense": 64}, {"dropout": 0.5}, {"dense": 32}]
-    normalized = wide(layers=layers, seeds=seeds)
-    large = wide(layers=[{"dropout": 0.2}, {"dense": 512}, {"dense": 128}], batch_size=128, seeds=seeds)
+    first, second = [{"dropout": 0.2}, "batch_norm", "flatten", {"dense": 512}], ["batch_norm", {"dropout": 0.5}]
+    variant = wide(layers=[*first, *second, {"dense": 128}], batch_size=128, seeds=seeds)
     train, test = sparse(1000, 0), sparse(30, 1)
-    assert choose(train[0], test[0], large.batch_size).rare
-    trained = ((normalized, made(normalized, n=1000)), (large, Data(train, test, train, test)))
-    for kind, (variant, images) in zip(KINDS, trained, strict=True):
-        saving.write(variant, trainer.train(variant, images), Path(folder, "models/a", kind))
+    data = Data(train, test, train, test)
+    assert program.pixels_for(variant, data).rare
+    saving.write(variant, trainer.train(variant, data), Path(folder, "models/a/b"))
 
 
 @pytest.mark.slow
@@ -290,13 +286,10 @@ def test_bytes_do_not_depend_on_cores_order_company_user_locale_or_time_zone(tmp
     run(2, {"alone": (1,), "three": (2, 1, 0)})
     run(1, {"one": (0, 1)}, *another, "taskset", "-c", "0", **elsewhere)
     run(16, {"many": (1, 0)})
-    for kind in KINDS:
-        alone, three, one, many = (
-            digest(tmp_path / name / "models/a" / kind) for name in ("alone", "three", "one", "many")
-        )
-        assert one == many, kind
-        for seed, found in ((0, (three, one)), (1, (three, one, alone))):
-            assert len({files[f"seed-{seed}.keras"] for files in found}) == 1, (kind, seed)
+    alone, three, one, many = (digest(tmp_path / name / "models/a/b") for name in ("alone", "three", "one", "many"))
+    assert one == many
+    for seed, found in ((0, (three, one)), (1, (three, one, alone))):
+        assert len({files[f"seed-{seed}.keras"] for files in found}) == 1, seed
 
 
 def test_a_batch_larger_than_the_training_set_is_refused(tmp_path):
