@@ -11,8 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from mnist_mlp.locked import LOCK
-
+LOCK = Path("dvc.lock")
 HEAD = "schema: '2.0'\nstages:\n"
 NEW = Path(".dvc/tmp/cluster.new")
 PARTIAL = Path(".dvc/tmp/dvc.lock.partial")

@@ -11,8 +11,7 @@ from ruamel.yaml.error import YAMLError
 from mnist_mlp import UserError, config
 from mnist_mlp.config import Params, Variant
 from mnist_mlp.description import CODE
-
-LOCK = Path("dvc.lock")
+from mnist_mlp.entries import LOCK
 
 _ODD = (ValueError, KeyError, TypeError)  # what a file of another form raises, when read
 

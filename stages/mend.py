@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mnist_mlp import UserError
-from mnist_mlp.locked import LOCK, Lock
+from mnist_mlp.entries import LOCK
+from mnist_mlp.locked import Lock
 from stages import run
 
 RWLOCK = Path(".dvc/tmp/rwlock")

@@ -24,7 +24,8 @@ import numpy as np
 
 from mnist_mlp import UserError, config
 from mnist_mlp.description import cpu
-from mnist_mlp.locked import LOCK, Lock, md5
+from mnist_mlp.entries import LOCK
+from mnist_mlp.locked import Lock, md5
 from stages import run
 from stages.inputs import parameters
 
