@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parents[1]
+FORKED = ("python", "-m", "stages.repro")  # as `make repro` runs stages
 KEPT = {
     "architectures": ["model2"],
     "techniques": ["none-relu", "l1-relu", "batchnorm-tanh"],

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, Project
+from conftest import FORKED, ROOT, Project
 
 from mnist_mlp import UserError, config, mnist, scoring
 
@@ -140,7 +140,7 @@ def test_another_champion_is_another_version_and_the_former_one_comes_back(proje
     project.change(lambda params: params[former["study"]]["variants"].pop(former["variant"]))
     (project.folder / "mlruns").rename(project.folder / "elsewhere")
     (project.folder / "mlruns").write_text("")
-    output = project.run("python", "-m", "stages.repro")
+    output = project.run(*FORKED)
     assert project.ran(output) == ["evaluate", "compare", "champion"]
     assert output.count("`python -m stages.track` registers it later") == 1
     (project.folder / "mlruns").unlink()

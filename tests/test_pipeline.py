@@ -12,7 +12,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import COMPILING, KEPT, ROOT
+from conftest import COMPILING, FORKED, KEPT, ROOT
 from ruamel.yaml import YAML
 
 from mnist_mlp import config
@@ -122,9 +122,8 @@ def test_a_forced_run_gives_the_same_bytes_elsewhere(project):
     One training of all; in test_cluster.py all give the same in forks."""
     before = project.digests("models", "reports", "data") | {"dvc.lock": (project.folder / "dvc.lock").read_bytes()}
     elsewhere = {"TZ": "Asia/Tokyo", "LC_ALL": "C", "PYTHONHASHSEED": "7"}
-    forked = ("python", "-m", "stages.repro", "--force", "--single-item")
     stages = ["download", "preprocess", "train-technique@batchnorm-tanh", "evaluate", "compare", "champion"]
-    assert project.ran(project.run(*forked, *stages, **elsewhere, **COMPILING)) == stages
+    assert project.ran(project.run(*FORKED, "--force", "--single-item", *stages, **elsewhere, **COMPILING)) == stages
     after = project.digests("models", "reports", "data") | {"dvc.lock": (project.folder / "dvc.lock").read_bytes()}
     assert [name for name in before if before[name] != after.get(name)] == []
     assert after.keys() == before.keys()
@@ -200,7 +199,7 @@ def wait_for_training(project) -> None:
         time.sleep(0.2)
 
 
-@pytest.mark.parametrize("repro", [["dvc", "repro"], ["python", "-m", "stages.repro"]], ids=["dvc", "forked"])
+@pytest.mark.parametrize("repro", [("dvc", "repro"), FORKED], ids=["dvc", "forked"])
 def test_ctrl_c_ends_in_a_line(repro, project):
     project.change(lambda params: params.update(epochs=5000))
     process = subprocess.Popen(
@@ -233,11 +232,10 @@ def test_a_tenth_architecture_is_one_entry(project):
             wide={"activation": "relu", "optimizer": "adam", "layers": [{"dense": 64}, {"dropout": 0.1}]}
         )
     )
-    repro = ("python", "-m", "stages.repro")
-    assert project.ran(project.run(*repro)) == ["train-architecture@wide", "evaluate", "compare"]
+    assert project.ran(project.run(*FORKED)) == ["train-architecture@wide", "evaluate", "compare"]
     assert "wide" in (project.folder / "reports/comparison.md").read_text()
     project.change(lambda params: params["architectures"]["variants"].pop("wide"))
-    project.run(*repro)
+    project.run(*FORKED)
     assert "wide" not in (project.folder / "reports/results.csv").read_text()
 
 
@@ -270,7 +268,7 @@ def test_images_of_ones_own_are_an_entry_away(project, tmp_path):
             params.update(dataset="stripes", epochs=5, batch_size=20)
 
         project.change(entry)
-        output = project.run("python", "-m", "stages.repro", "train-candidate")
+        output = project.run(*FORKED, "train-candidate")
     finally:
         server.terminate()
     assert project.ran(output) == ["download", "preprocess", "train-candidate"]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import COMPILING, Project, forks, processes
+from conftest import COMPILING, FORKED, Project, forks, processes
 from filelock import FileLock, Timeout
 from ruamel.yaml import YAML
 
@@ -20,7 +20,6 @@ from stages import LOCKS
 
 pytestmark = pytest.mark.slow
 OUTPUTS = ("data", "models", "reports")
-FORKED = ("python", "-m", "stages.repro")
 REPRO = f"python -m stages.mend && {' '.join(FORKED)}"  # what `make repro` runs
 yaml = YAML(typ="safe", pure=True)
 
