@@ -109,13 +109,15 @@ def measure_blas(study: str, name: str) -> list[float]:
 def table(rounds: int) -> str:
     """The Markdown table. Each round runs every case's three measurements in turn."""
     seconds: dict[tuple[str, str], list[float]] = {}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("OPENBLAS_")}
+    alone = environment | {"OPENBLAS_NUM_THREADS": "1"}  # with the kernels that OpenBLAS has for this very CPU
     for number in range(rounds):
         for case, names in CASES.items():
             for what in ("fit", "ours", "blas"):
                 command = [sys.executable, "-m", "benchmarks.training", "--measure", what, *names]
                 found = subprocess.run(
                     command, check=True, capture_output=True, text=True,
-                    env=os.environ | {"OPENBLAS_NUM_THREADS": "1"} if what == "blas" else None,
+                    env=alone if what == "blas" else None,
                 )  # fmt: skip
                 seconds.setdefault((case, what), []).extend(json.loads(found.stdout.splitlines()[-1]))
                 print(f"round {number + 1}/{rounds} {case} {what}", file=sys.stderr)
