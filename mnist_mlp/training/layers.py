@@ -120,7 +120,26 @@ def _sums(by_input: tf.Tensor, columns: np.ndarray | None) -> tf.Tensor:
 
 
 def _spread(by_feature: tf.Tensor, columns: np.ndarray | None) -> tf.Tensor:
-    return by_feature if columns is None else tf.linalg.matvec(columns, by_feature)
+    if columns is None:
+        return by_feature
+
+    @tf.custom_gradient
+    def spread(by_feature):
+        return tf.gather(by_feature, columns.argmax(axis=1)), lambda moved: _sums(moved, columns)
+
+    return spread(by_feature)
+
+
+@tf.custom_gradient
+def _scaled(kernel: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+    """kernel [inputs, units], each input's row times its scale [inputs].
+
+    A product with ones sums over units: what XLA makes of a sum over the last axis takes one number at a time."""
+
+    def gradients(moved):
+        return moved * scale[:, None], tf.linalg.matvec(moved * kernel, tf.ones(kernel.shape[1]))
+
+    return kernel * scale[:, None], gradients
 
 
 class NormalizedDense(keras.layers.Layer):
@@ -146,7 +165,7 @@ class NormalizedDense(keras.layers.Layer):
         kernels = self.dense.kernels
         sizes = [kernel.shape[0] for kernel in kernels]
         scales, shifts = tf.split(scale, sizes), tf.split(shift, sizes)
-        scaled = [part[:, None] * kernel for part, kernel in zip(scales, kernels, strict=True)]
+        scaled = [_scaled(kernel, part) for kernel, part in zip(kernels, scales, strict=True)]
         added = [tf.linalg.matvec(kernel, part, transpose_a=True) for part, kernel in zip(shifts, kernels, strict=True)]
         return self.dense.activation(self.dense.product(rows, scaled, training) + tf.add_n(added) + self.dense.bias)
 

@@ -42,9 +42,9 @@ class Program:
     def _bring_images(self) -> None:
         train, validation = self.data.train, self.data.validation
         self.all_train, self.test = self._images(self.data.all_train[0]), self._images(self.data.test[0])
-        held_out = self.test if validation is self.data.test else self.all_train[len(train[0]) :]
+        validated = self.test if validation is self.data.test else self.all_train[len(train[0]) :]
         self.train_set = self.all_train[: len(train[0])], tf.convert_to_tensor(train[1])
-        self.validation = held_out, tf.convert_to_tensor(validation[1])
+        self.validation = validated, tf.convert_to_tensor(validation[1])
 
     def _shapes(self) -> Iterator[tf.TensorSpec]:
         """Of train_set and validation."""
