@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -282,14 +283,15 @@ def test_images_of_ones_own_are_an_entry_away(project, tmp_path):
 
 
 def test_a_sweep_of_two_at_once_lands_in_the_checkouts_own_store(project):
-    """Three experiments that run, one of them the baseline itself, and one that can't."""
-    project.run("dvc", "exp", "run", "--queue", "-S", "activation=relu,tanh,elu,nope")
+    """Two settings of two values, one combination of which is the baseline itself, and an experiment that can't run."""
+    project.run("dvc", "exp", "run", "--queue", "-S", "activation=relu,tanh", "-S", "epochs=1,2")
+    project.run("dvc", "exp", "run", "--queue", "-S", "activation=nope")
     project.run("dvc", "exp", "run", "--run-all", "--jobs", "2", status=None)
     shown = json.loads(project.run("dvc", "exp", "show", "--json"))
     experiments = [entry for base in shown for entry in base.get("experiments") or []]
     good = [entry["name"] for entry in experiments if not any(rev.get("error") for rev in entry["revs"])]
-    assert len(good) == 3, shown
-    assert len(experiments) == 4
+    assert len(good) == 4, shown
+    assert len(experiments) == 5
 
     def swept() -> list[list]:
         return [
@@ -301,7 +303,7 @@ def test_a_sweep_of_two_at_once_lands_in_the_checkouts_own_store(project):
         return {name for name, _, tags, _ in runs if name == tags["dvc.experiment"]}
 
     trained = swept()
-    assert len(trained) == 2  # the third is the baseline: nothing ran
+    assert len(trained) == 3  # the fourth is the baseline: nothing ran
     assert named(trained) < set(good)
     assert {status for _, status, *_ in trained} == {"FINISHED"}
     assert all(tags["dvc.baseline"] == project.git("rev-parse", "HEAD").strip() for *_, tags, _ in trained)
@@ -309,7 +311,7 @@ def test_a_sweep_of_two_at_once_lands_in_the_checkouts_own_store(project):
     assert project.run("python", "-m", "stages.track").startswith("0 created, 0 completed, ")
     runs = swept()
     assert named(runs) == set(good)
-    assert {params["activation"] for *_, params in runs} == {"relu", "tanh", "elu"}
+    assert {(params["activation"], params["epochs"]) for *_, params in runs} == {*product(("relu", "tanh"), "12")}
     assert project.git("status", "--porcelain") == ""
 
 
