@@ -146,41 +146,57 @@ def sparse(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("ahead", [[], ["batch_norm", "flatten"]], ids=["images", "normalized"])
-@pytest.mark.parametrize(("optimizer", "limit"), [("adam", None), ("sgd", 16)], ids=["foreseen", "more-than-foreseen"])
-def test_pixels_lit_in_few_images_are_multiplied_for_these_alone(optimizer, limit, ahead, monkeypatch):
-    """Keras's own loop to float32 rounding, where a batch fits what was foreseen and where it doesn't; and behind a
-    batch normalization of the images, where pixels dark in all images count as well."""
-    from mnist_mlp.training import pixels, program
+@pytest.mark.parametrize(("optimizer", "at_a_time"), [("adam", 200), ("sgd", 8)], ids=["at-once", "in-parts"])
+def test_pixels_lit_in_few_images_are_taken_one_by_one(optimizer, at_a_time, ahead, monkeypatch):
+    """Keras's own loop to float32 rounding, where all that are lit in a batch are taken at once and where they aren't;
+    and behind a batch normalization of the images, where pixels dark in all images count as well."""
+    from mnist_mlp.training import batches, program
 
+    monkeypatch.setattr(batches, "LIT", at_a_time)
     variant = wide(optimizer=optimizer, epochs=2, seeds=(7,), layers=[*ahead, {"dense": 16}])
     train, test = sparse(100, 0), sparse(30, 1)
-    chosen = pixels.choose(train[0], test[0], variant.batch_size, dark=bool(ahead))
-    assert 350 <= chosen.common <= 416
-    assert (len(chosen.order) == 784) == bool(ahead)
-    assert 0 < chosen.rare < 200 and 8 <= chosen.images <= 24
-    if limit:
-        fewer = pixels.Pixels(32, chosen.order, chosen.common, limit, 8)
-        monkeypatch.setattr(program, "choose", lambda *_: fewer)
-    assert program.pixels_for(variant, Data(train, test, train, test)).rare == (limit or chosen.rare)
-    check_against_fit(variant, Data(train, test, train, test))
+    data = Data(train, test, train, test)
+    pixels = program.pixels_for(variant, data)
+    assert pixels.common == 384 and len(pixels.order) == (784 if ahead else (~dark_in(train, test)).sum())
+    lit = np.sort(pixels.packed(train[0])[1])
+    assert lit[-32:].sum() < 200 and lit.mean() * 32 > 8  # of any batch
+    check_against_fit(variant, data)
 
 
-def test_pixels_are_chosen_by_what_a_batch_lights():
+def dark_in(*sets: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Which of the 784 pixels no image lights."""
+    return ~np.concatenate([images.reshape(-1, 784) != 0 for images, _ in sets]).any(axis=0)
+
+
+def test_pixels_are_common_or_rare_by_how_many_images_light_them():
+    from mnist_mlp.training.pixels import SHARE, choose
+
+    (images, _), (other, _) = sparse(2000, 0), sparse(100, 1)
+    pixels = choose(images, other)
+    shares = (images.reshape(-1, 784) != 0).mean(axis=0)
+    assert sorted(pixels.order) == np.flatnonzero(~dark_in((images, None), (other, None))).tolist()
+    assert sorted(choose(images, other, dark=True).order) == list(range(784))
+    common, rare = pixels.parts
+    assert len(common) % 16 == 0 and (shares[rare] < SHARE).all()
+    assert (shares[common] < SHARE).sum() < 16  # to fill up
+    assert choose(np.ones((100, 28, 28), np.float32), other).common == 784
+    assert choose(np.zeros((100, 28, 28), np.float32), other).common == 16  # a product of nothing there can't be
+
+
+def test_packed_images_hold_all_that_is_lit():
     from mnist_mlp.training.pixels import choose
 
-    images, _ = sparse(2000, 0)
-    chosen = choose(images, images[:1], 50)
-    lit = images.reshape(-1, 784) != 0
-    assert sorted(chosen.order) == np.flatnonzero(lit.any(axis=0)).tolist()
-    common, rare = chosen.parts
-    assert lit[:, common].sum(axis=0).min() >= lit[:, rare].sum(axis=0).max() - 100  # by a sample of the images
-    batches = lit[np.random.default_rng(1).permutation(2000)].reshape(40, 50, 784)[:, :, rare]
-    assert (batches.any(axis=1).sum(axis=1) <= chosen.rare).mean() >= 0.95
-    assert (batches.any(axis=2).sum(axis=1) <= chosen.images).mean() >= 0.95
-    again = choose(images, images[:1], 50)
-    assert (again.common, again.rare, again.images) == (chosen.common, chosen.rare, chosen.images)
-    assert choose(images, images[:1], 4000).rare == 0  # few such batches can be drawn
-    assert choose(np.ones((100, 28, 28), np.float32), images[:1], 10).common == 784
+    (images, _), (other, _) = sparse(200, 0), sparse(100, 1)
+    for few in (images, np.zeros_like(images)):
+        pixels = choose(few, other)
+        for part in (few, other):
+            packed, counts, numbers = pixels.packed(part)
+            whole = np.zeros((len(part), 784), np.float32)
+            whole[:, pixels.parts[0]] = packed[:, : pixels.common]
+            for i, (count, row) in enumerate(zip(counts, numbers, strict=True)):
+                whole[i, pixels.parts[1][row[:count]]] = packed[i, pixels.common :][:count]
+                assert not packed[i, pixels.common + count :].any()
+            np.testing.assert_array_equal(whole.reshape(part.shape), part)
 
 
 @pytest.mark.slow

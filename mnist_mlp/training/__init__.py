@@ -1,7 +1,7 @@
 """A variant's training: all the code that its bytes follow from, and so one dependency of its stage.
 
     backend     TensorFlow and Keras, with the settings that they read when they are imported
-    networks    a variant's layers -> a Keras model; layers: those made for speed
+    networks    a variant's layers -> a Keras model; layers: those made for speed; batches: what the first ones take
     pixels      which pixels the first product may leave out, and which few images light
     compiling   what XLA compiles gives the same bytes on any number of cores
     program     the compiled epoch
@@ -9,5 +9,5 @@
     metrics     predictions -> loss and accuracy
     saving      the files written
 
-trainer, program, compiling, networks, layers and backend import TensorFlow, which takes seconds; the others don't.
+pixels, metrics, saving and data don't import TensorFlow, which takes seconds; the others do.
 """

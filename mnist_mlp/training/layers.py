@@ -3,19 +3,13 @@
 import numpy as np
 
 from mnist_mlp.training.backend import keras, tf
+from mnist_mlp.training.batches import Images, Rows
 from mnist_mlp.training.pixels import SIDE, Pixels
 
 BLOCK = 64  # columns
 
 
-class Product:
-    """A dense layer by `kernels`, its parts, and `product`, the way in which they are multiplied."""
-
-    def call(self, x, training=False):
-        return self.activation(self.product(x, self.kernels, training) + self.bias)
-
-
-class FastDense(Product, keras.layers.Dense):
+class FastDense(keras.layers.Dense):
     """Keras's dense layer. Where its input is wide, its kernel's gradient is computed by blocks of the input's columns:
     a product reads down these, and in rows of 512 numbers they all fall on the same few lines of a CPU's cache."""
 
@@ -23,9 +17,12 @@ class FastDense(Product, keras.layers.Dense):
     def kernels(self) -> list[tf.Tensor]:
         return [tf.convert_to_tensor(self.kernel)]
 
-    def product(self, x: tf.Tensor, kernels: list[tf.Tensor], training: bool) -> tf.Tensor:
+    def call(self, x, training=False):
         del training
-        return _product(x, *kernels)
+        return self.activation(self.product(Rows(x), self.kernels) + self.bias)
+
+    def product(self, batch: Rows, kernels: list[tf.Tensor]) -> tf.Tensor:
+        return _product(batch.rows, *kernels)
 
 
 @tf.custom_gradient
@@ -90,42 +87,48 @@ class FastBatchNorm(keras.layers.BatchNormalization):
 
     def call(self, x, training=False, mask=None):
         del mask
-        rows = tf.reshape(x, [-1, int(np.prod(x.shape[1:]))])
-        scale, shift = self.by_input(rows, _columns(np.arange(rows.shape[1]), x.shape[-1]), training)
-        return tf.reshape(rows * scale + shift, tf.shape(x))
+        batch = Rows.of(x)
+        scale, shift = self.by_input(batch, _columns(np.arange(batch.rows.shape[1]), x.shape[-1]), training)
+        return tf.reshape(batch.rows * scale + shift, tf.shape(x))
 
-    def by_input(self, rows: tf.Tensor, columns: np.ndarray | None, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
-        """What rows [n, inputs] are multiplied by and what is added, [inputs] each. columns: as _columns gives them.
+    def by_input(self, batch: Rows | Images, columns: np.ndarray | None, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+        """What each input is multiplied by and what is added, [inputs] both. columns: as _columns gives them.
 
         The moving statistics move where `training`, and are what counts elsewhere."""
         if not training:
             mean, variance = tf.convert_to_tensor(self.moving_mean), tf.convert_to_tensor(self.moving_variance)
         else:
-            count = tf.cast(tf.shape(rows)[0] * (rows.shape[1] // self.gamma.shape[0]), tf.float32)
-            mean = _sums(tf.reduce_sum(rows, 0), columns) / count
-            variance = _sums(tf.reduce_sum(tf.square(rows - _spread(mean, columns)), 0), columns) / count
-            for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
-                moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
+            inputs = 1 if columns is None else len(columns) // self.gamma.shape[0]  # of a feature
+            count = tf.cast(tf.shape(batch.rows)[0] * inputs, tf.float32)
+            mean = _sums(batch.total(), columns) / count
+            variance = _sums(batch.squares(_spread(mean, columns)), columns) / count
+            for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
+                moving.assign(moving * self.momentum + now * (1.0 - self.momentum))
         scale = tf.convert_to_tensor(self.gamma) * tf.math.rsqrt(variance + self.epsilon)
         return _spread(scale, columns), _spread(tf.convert_to_tensor(self.beta) - mean * scale, columns)
 
 
 def _columns(inputs: np.ndarray, features: int) -> np.ndarray | None:
-    """[n, features], 1 where the input of that number is of that feature; None where each is one of its own."""
-    return None if len(inputs) == features else np.eye(features, dtype=np.float32)[inputs % features]
+    """Of the inputs of these numbers, the features', int [n]; None where each is one of its own."""
+    return None if len(inputs) == features else inputs % features
 
 
 def _sums(by_input: tf.Tensor, columns: np.ndarray | None) -> tf.Tensor:
-    return by_input if columns is None else tf.linalg.matvec(columns, by_input, transpose_a=True)
+    """[features], by a product: to scatter single numbers takes XLA longer."""
+    if columns is None:
+        return by_input
+    one_hot = np.eye(columns.max() + 1, dtype=np.float32)[columns]
+    return tf.linalg.matvec(one_hot, by_input, transpose_a=True)
 
 
 def _spread(by_feature: tf.Tensor, columns: np.ndarray | None) -> tf.Tensor:
+    """[n], the reverse of _sums, and its gradient."""
     if columns is None:
         return by_feature
 
     @tf.custom_gradient
     def spread(by_feature):
-        return tf.gather(by_feature, columns.argmax(axis=1)), lambda moved: _sums(moved, columns)
+        return tf.gather(by_feature, columns), lambda moved: _sums(moved, columns)
 
     return spread(by_feature)
 
@@ -152,82 +155,67 @@ class NormalizedDense(keras.layers.Layer):
         super().__init__(**kwargs)
         self.norm, self.dense, self.pixels = norm, dense, pixels
 
-    def build(self, shape):
+    def build(self, shapes):
+        shape = shapes[0]
         inputs = int(np.prod(shape[1:]))
         order, features = (np.arange(inputs), shape[-1]) if self.pixels is None else (self.pixels.order, SIDE)
         self.norm.build((shape[0], features))
         self.dense.build((shape[0], inputs))
         self.columns = _columns(order, features)
 
-    def call(self, x, training=False):
-        rows = tf.reshape(x, [-1, int(np.prod(x.shape[1:]))])
-        scale, shift = self.norm.by_input(rows, self.columns, training)
+    def call(self, inputs, training=False):
+        batch = Images(self.pixels, *inputs) if len(inputs) > 1 else Rows.of(*inputs)
+        scale, shift = self.norm.by_input(batch, self.columns, training)
         kernels = self.dense.kernels
         sizes = [kernel.shape[0] for kernel in kernels]
         scales, shifts = tf.split(scale, sizes), tf.split(shift, sizes)
         scaled = [_scaled(kernel, part) for kernel, part in zip(kernels, scales, strict=True)]
         added = [tf.linalg.matvec(kernel, part, transpose_a=True) for part, kernel in zip(shifts, kernels, strict=True)]
-        return self.dense.activation(self.dense.product(rows, scaled, training) + tf.add_n(added) + self.dense.bias)
+        return self.dense.activation(self.dense.product(batch, scaled) + tf.add_n(added) + self.dense.bias)
 
-    def compute_output_shape(self, shape):
-        return shape[0], self.dense.units
+    def compute_output_shape(self, shapes):
+        return shapes[0][0], self.dense.units
 
 
-class SelectiveDense(Product, keras.layers.Layer):
-    """A dense layer over pixels in the order of `pixels`, which multiplies what is dark in most images of a batch only
-    where it isn't: the images with a rare pixel lit, by the rare pixels that any of them lights.
+class SelectiveDense(keras.layers.Layer):
+    """A dense layer over images whose rare pixels are taken one by one: a product with the common ones, and of the
+    rare ones those that are lit. Its inputs are what Pixels.packed gives.
 
-    Its kernel is in two parts, the common pixels' and the rare ones'. A batch with more of either than is foreseen is
-    multiplied whole."""
+    Its kernel is in two parts, the common pixels' and the rare ones'."""
 
     def __init__(self, dense: keras.layers.Dense, pixels: Pixels, **kwargs):
         super().__init__(**kwargs)
         self.units, self.activation, self.pixels = dense.units, dense.activation, pixels
 
-    def build(self, shape):
-        common = self.pixels.common
-        self.common = self.add_weight((common, self.units), name="common")
-        self.rare = self.add_weight((shape[-1] - common, self.units), name="rare")
+    def build(self, shapes):
+        del shapes
+        self.common = self.add_weight((self.pixels.common, self.units), name="common")
+        self.rare = self.add_weight((self.pixels.rare, self.units), name="rare")
         self.bias = self.add_weight((self.units,), "zeros", name="bias")
 
     @property
     def kernels(self) -> list[tf.Tensor]:
         return [tf.convert_to_tensor(self.common), tf.convert_to_tensor(self.rare)]
 
-    def product(self, x: tf.Tensor, kernels: list[tf.Tensor], training: bool) -> tf.Tensor:
-        common, rare = x[:, : self.pixels.common], x[:, self.pixels.common :]
-        picks = training and x.shape[0] == self.pixels.batch  # to compile it for the last batch too costs a second
-        few = self._of_rare(rare, kernels[1]) if picks else tf.matmul(rare, kernels[1])
-        return tf.matmul(common, kernels[0]) + few
+    def call(self, inputs, training=False):
+        del training
+        return self.activation(self.product(Images(self.pixels, *inputs), self.kernels) + self.bias)
 
-    def _of_rare(self, rare: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-        lit = tf.cast(rare != 0, tf.float32)
-        by_image, by_pixel = tf.reduce_max(lit, 1), tf.reduce_max(lit, 0)
-        most_images, most_pixels = self.pixels.images, self.pixels.rare
-        fits = (tf.reduce_sum(by_image) <= most_images) & (tf.reduce_sum(by_pixel) <= most_pixels)
-        images, pixels = tf.math.top_k(by_image, most_images)[1], tf.math.top_k(by_pixel, most_pixels)[1]
-        picked = tf.gather(tf.gather(rare, images), pixels, axis=1)
-
-        def put(rows, where, count):
-            return tf.scatter_nd(where[:, None], rows, [count, self.units])
-
+    def product(self, images: Images, kernels: list[tf.Tensor]) -> tf.Tensor:
         @tf.custom_gradient
-        def sums(kernel):
-            def gradient(dz):
-                return tf.cond(
-                    fits,
-                    lambda: put(tf.matmul(picked, tf.gather(dz, images), transpose_a=True), pixels, rare.shape[1]),
-                    lambda: tf.matmul(rare, dz, transpose_a=True),
-                )
+        def added(to, kernel):
+            def by_image(sums, image, pixel, value):
+                return tf.tensor_scatter_nd_add(sums, image[:, None], value[:, None] * tf.gather(kernel, pixel))
 
-            of_all = tf.cond(
-                fits,
-                lambda: put(tf.matmul(picked, tf.gather(kernel, pixels)), images, rare.shape[0]),
-                lambda: tf.matmul(rare, kernel),
-            )
-            return of_all, gradient
+            def gradients(dz):
+                def by_pixel(sums, image, pixel, value):
+                    return tf.tensor_scatter_nd_add(sums, pixel[:, None], value[:, None] * tf.gather(dz, image))
 
-        return sums(kernel)
+                return dz, images.over_lit(by_pixel, tf.zeros_like(kernel))
 
-    def compute_output_shape(self, shape):
-        return shape[0], self.units
+            return images.over_lit(by_image, to), gradients
+
+        return added(tf.matmul(images.common, kernels[0]), kernels[1])
+
+    def compute_output_shape(self, shapes):
+        return shapes[0][0], self.units

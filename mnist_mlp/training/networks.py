@@ -19,10 +19,14 @@ def build(network: Network, seed: int, fast: bool = False, pixels: Pixels | None
     """A model from scaled images, float32 [n, 28, 28], to class probabilities, float32 [n, 10].
 
     Weights and dropout follow from `seed` alone. The i-th dense layer starts from the same weights in every network in
-    which it has the same shape, so that variants are compared from the same start. Where `pixels` are given it takes
-    these alone, float32 [n, len(pixels.order)]; its first dense layer's weights are then to be set, not initialized.
+    which it has the same shape, so that variants are compared from the same start. A fast one takes a list: the images
+    or, where `pixels` are given, what `pixels.packed` gives; its first dense layer's weights are then to be set, not
+    initialized.
     """
-    inputs = x = keras.Input(IMAGE if pixels is None else pixels.order.shape, name="images")
+    images = x = keras.Input(IMAGE if pixels is None else (pixels.width,), name="images")
+    lit = []  # of the rare pixels: how many, and which
+    if pixels is not None and pixels.rare:
+        lit = [keras.Input((), dtype="int32"), keras.Input((pixels.most,), dtype="uint16")]
     if not any(layer.kind == "flatten" for layer in network.layers):
         x = keras.layers.Flatten(name="flatten")(x)
     counts: dict[str, int] = {}
@@ -32,9 +36,10 @@ def build(network: Network, seed: int, fast: bool = False, pixels: Pixels | None
         name = f"{layer.kind}_{number}"
         if isinstance(layer, Dense):
             dense = _dense(FastDense if fast else keras.layers.Dense, layer, network, seed, number)
-            if pixels is not None and pixels.rare and number == 1:
+            if lit and number == 1:
                 dense = SelectiveDense(dense, pixels, name=name)
-            x, norm = (NormalizedDense(norm, dense, pixels) if norm else dense)(x), None
+            dense = NormalizedDense(norm, dense, pixels) if norm else dense
+            x, norm = dense(x if isinstance(dense, keras.layers.Dense) else [x, *lit]), None
             x = keras.activations.glu(x) if network.activation == "glu" else x
         elif isinstance(layer, Dropout):
             own_seed = _seed(seed, 1, number)
@@ -52,7 +57,7 @@ def build(network: Network, seed: int, fast: bool = False, pixels: Pixels | None
             x = keras.layers.Flatten(name="flatten")(x)
     kernel = _initializer(network.initializer, seed, counts["dense"] + 1)
     outputs = keras.layers.Dense(CLASSES, "softmax", kernel_initializer=kernel, name="probabilities")(x)
-    return keras.Model(inputs, outputs, name="mlp")
+    return keras.Model([images, *lit] if fast else images, outputs, name="mlp")
 
 
 def normalized(network: Network) -> bool:

@@ -1,7 +1,6 @@
-"""Which pixels the first product may leave out, and which it needs for some images only.
+"""Which pixels the first product may leave out, and which it takes one by one where they are lit.
 
-An image of MNIST is dark in four fifths of its pixels. Some are dark in all images, and many lit in few: of a batch,
-most images are dark in all of these, and most of these are dark in all of its images.
+An image of MNIST is dark in four fifths of its pixels. Some are dark in all images, and nearly half are lit in few.
 """
 
 from dataclasses import dataclass
@@ -9,54 +8,64 @@ from dataclasses import dataclass
 import numpy as np
 
 SIDE = 28  # of an image
-DRAWN, MOST, LEAST = 25_600, 400, 8  # images drawn, and batches made of them
-FITS = 0.99  # the share of batches that must fit
-STEP = 16  # of pixels, and half as many images: products of other sizes are slower
+SHARE = 1 / 16  # of the images: pixels that fewer light are rare; from 1 / 26 to 1 / 12 takes the same time
+STEP = 16  # of pixels: products of other sizes are slower
 
 
 @dataclass(frozen=True)
 class Pixels:
     """Pixels that count, most often lit first: order, int [n] in 0..783. `common` of them are multiplied for all
-    images; of the others at most `rare`, in at most `images`, are lit in nearly every batch of `batch`."""
+    images, the others where they are lit; of these no image lights more than `most`."""
 
-    batch: int
     order: np.ndarray
     common: int
-    rare: int
-    images: int
+    most: int
+
+    @property
+    def rare(self) -> int:
+        return len(self.order) - self.common
+
+    @property
+    def width(self) -> int:
+        """Of an image as `packed` gives it."""
+        return self.common + (self.most if self.rare else 0)
 
     @property
     def parts(self) -> list[np.ndarray]:
         """The common pixels and, if there are any, the others."""
         return np.split(self.order, [self.common]) if self.rare else [self.order]
 
+    def packed(self, images: np.ndarray) -> list[np.ndarray]:
+        """Images [n, 28, 28] as the network takes them: [n, width], the common pixels and then, if there are rare ones,
+        those of them that are lit, and zeros. With these, how many are lit, int32 [n], and which of the rare each
+        is, uint16 [n, most]."""
+        flat = images.reshape(len(images), -1)
+        packed = np.zeros((len(images), self.width), images.dtype)
+        np.take(flat, self.order[: self.common], axis=1, out=packed[:, : self.common])
+        if not self.rare:
+            return [packed]
+        rare = np.take(flat, self.order[self.common :], axis=1)
+        image, pixel = np.nonzero(rare)
+        counts = np.bincount(image, minlength=len(images))
+        place = np.arange(len(image)) - np.repeat(np.cumsum(counts) - counts, counts)
+        numbers = np.zeros((len(images), self.most), np.uint16)
+        numbers[image, place] = pixel
+        packed[image, self.common + place] = rare[image, pixel]
+        return [packed, counts.astype(np.int32), numbers]
 
-def choose(images: np.ndarray, other: np.ndarray, batch: int, dark: bool = False) -> Pixels:
-    """The cheapest split for batches of `batch` images, found on random ones; a function of its arguments alone.
 
-    images: [n, 28, 28], those trained on; other: [m, 28, 28], further ones whose lit pixels count; dark: those that no
-    image lights count too."""
-    images, other = images.reshape(len(images), -1), other.reshape(len(other), -1)
-    samples = min(MOST, DRAWN // batch)
-    lit = images[np.random.default_rng(0).integers(0, len(images), samples * batch)] != 0
-    order = np.argsort(-lit.sum(axis=0), kind="stable")
+def choose(images: np.ndarray, other: np.ndarray, dark: bool = False) -> Pixels:
+    """images: [n, 28, 28], those trained on; other: [m, 28, 28], further ones; dark: pixels that neither light count
+    too."""
+    lit = [part.reshape(len(part), -1) != 0 for part in (images, other)]
+    counts = np.count_nonzero(lit[0], axis=0)
+    order = np.argsort(-counts, kind="stable")
     if not dark:
-        order = order[(images.any(axis=0) | other.any(axis=0))[order]]
-    best, lowest = Pixels(batch, order, len(order), 0, 0), batch * len(order)
-    if samples < LEAST:
-        return best
-    lit = lit[:, order].reshape(samples, batch, len(order))
-    rarest = np.where(lit.any(axis=2), len(order) - np.argmax(lit[:, :, ::-1], axis=2), 0)  # from 1; 0 in a dark image
-    beyond = np.cumsum(lit.any(axis=1)[:, ::-1], axis=1)[:, ::-1]  # [samples, n]: how many are lit from each one on
+        order = order[(lit[0].any(axis=0) | lit[1].any(axis=0))[order]]
+    common = min(_stepped(np.count_nonzero(counts >= SHARE * len(images))), len(order))
+    most = max(np.count_nonzero(part[:, order[common:]], axis=1).max(initial=0) for part in lit)
+    return Pixels(order, common, _stepped(most))
 
-    def fits(counts: np.ndarray, step: int) -> int:
-        return -(-max(1, int(np.quantile(counts, FITS, method="higher"))) // step) * step
 
-    for common in range(0, len(order), STEP):
-        rare = min(fits(beyond[:, common], STEP), len(order) - common)
-        those = min(fits((rarest > common).sum(axis=1), STEP // 2), batch)
-        # Picking and putting back a number costs about what STEP multiplications do.
-        cost = batch * common + rare * those + STEP * (rare + those)
-        if cost < lowest:
-            best, lowest = Pixels(batch, order, common, rare, those), cost
-    return best
+def _stepped(count: int) -> int:
+    return -(-max(1, int(count)) // STEP) * STEP

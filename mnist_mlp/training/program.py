@@ -42,20 +42,21 @@ class Program:
     def _bring_images(self) -> None:
         train, validation = self.data.train, self.data.validation
         self.all_train, self.test = self._images(self.data.all_train[0]), self._images(self.data.test[0])
-        validated = self.test if validation is self.data.test else self.all_train[len(train[0]) :]
-        self.train_set = self.all_train[: len(train[0])], tf.convert_to_tensor(train[1])
+        count = len(train[0])
+        validated = self.test if validation is self.data.test else _part(self.all_train, slice(count, None))
+        self.train_set = _part(self.all_train, slice(count)), tf.convert_to_tensor(train[1])
         self.validation = validated, tf.convert_to_tensor(validation[1])
 
     def _shapes(self) -> Iterator[tf.TensorSpec]:
         """Of train_set and validation."""
         for images, labels in (self.data.train, self.data.validation):
-            each = images.shape[1:] if self.pixels is None else self.pixels.order.shape
-            yield tf.TensorSpec((len(images), *each), tf.float32)
+            parts = self._images(images[:1])
+            yield [tf.TensorSpec((len(images), *part.shape[1:]), part.dtype) for part in parts]
             yield tf.TensorSpec(labels.shape, tf.uint8)
 
     def compile_predict(self) -> None:
         """Before it is needed; as for the epoch, that is done by a first call."""
-        self.probabilities(self.initial(self.model), self.test[:CHUNK])
+        self.probabilities(self.initial(self.model), _part(self.test, slice(CHUNK)))
 
     def initial(self, model: keras.Model) -> tuple:
         parts = (model.trainable_variables, model.non_trainable_variables, self.optimizer.variables)
@@ -83,20 +84,21 @@ class Program:
     def _epoch(self, state, images, labels, val_images, val_labels, order):
         def step(start, size, state, sums):
             rows = tf.reshape(tf.slice(order, [start], [size]), [size])
-            state, batch_sums = self._step(state, tf.gather(images, rows), tf.gather(labels, rows))
+            state, batch_sums = self._step(state, [tf.gather(part, rows) for part in images], tf.gather(labels, rows))
             return state, sums + batch_sums
 
         count, size = order.shape[0], self.variant.batch_size
         state, sums = _loop(count, size, step, state, tf.zeros(3))
 
         def score(start, size, state, sums):
-            chunk = [tf.slice(part, [start, *[0] * (part.shape.rank - 1)], [size, *part.shape[1:]])
-                     for part in (val_images, val_labels)]  # fmt: skip
-            probabilities, _ = self.model.stateless_call(*state[:2], chunk[0], training=False)
-            return state, sums + size * _loss_and_accuracy(chunk[1], probabilities)
+            *chunk, known = [tf.slice(part, [start, *[0] * (part.shape.rank - 1)], [size, *part.shape[1:]])
+                             for part in (*val_images, val_labels)]  # fmt: skip
+            probabilities, _ = self.model.stateless_call(*state[:2], chunk, training=False)
+            return state, sums + size * _loss_and_accuracy(known, probabilities)
 
-        _, val_sums = _loop(val_images.shape[0], CHUNK, score, state, tf.zeros(2))
-        return state, tf.concat([sums / count, val_sums / val_images.shape[0]], 0)
+        validated = val_labels.shape[0]
+        _, val_sums = _loop(validated, CHUNK, score, state, tf.zeros(2))
+        return state, tf.concat([sums / count, val_sums / validated], 0)
 
     def _step(self, state, images, labels):
         trainable, other, slots = state
@@ -114,15 +116,16 @@ class Program:
     def _predict(self, state, images):
         return self.model.stateless_call(*state[:2], images, training=False)[0]
 
-    def probabilities(self, state, images: tf.Tensor) -> np.ndarray:
+    def probabilities(self, state, images: list[tf.Tensor]) -> np.ndarray:
         """Of `all_train`, say, or `test`: float32 [n, 10]."""
-        parts = (images[start : start + CHUNK] for start in range(0, len(images), CHUNK))
+        parts = (_part(images, slice(start, start + CHUNK)) for start in range(0, len(images[0]), CHUNK))
         return np.concatenate([self.predict(state, part).numpy() for part in parts])
 
-    def _images(self, images: np.ndarray) -> tf.Tensor:
-        if self.pixels is not None:
-            images = np.take(images.reshape(len(images), -1), self.pixels.order, axis=1)
-        return tf.convert_to_tensor(images)
+    def _images(self, images: np.ndarray) -> list[tf.Tensor]:
+        """What the network takes."""
+        return [
+            tf.convert_to_tensor(part) for part in ([images] if self.pixels is None else self.pixels.packed(images))
+        ]
 
 
 def pixels_for(variant: Variant, data: Data) -> Pixels | None:
@@ -137,7 +140,11 @@ def pixels_for(variant: Variant, data: Data) -> Pixels | None:
     normalized = networks.normalized(variant) and ahead[-1] == "flatten"
     if ("batch_norm" in ahead and not normalized) or dense.l1 or dense.l2 or variant.optimizer not in ELEMENTWISE:
         return None
-    return choose(data.all_train[0], data.test[0], variant.batch_size, normalized)
+    return choose(data.all_train[0], data.test[0], normalized)
+
+
+def _part(images: list[tf.Tensor], rows: slice) -> list[tf.Tensor]:
+    return [part[rows] for part in images]
 
 
 def _first_kernel(variables: Sequence[keras.Variable]) -> int:
