@@ -157,15 +157,15 @@ def test_pixels_lit_in_few_images_are_taken_one_by_one(optimizer, at_a_time, ahe
     train, test = sparse(100, 0), sparse(30, 1)
     data = Data(train, test, train, test)
     pixels = program.pixels_for(variant, data)
-    assert pixels.common == 384 and len(pixels.order) == (784 if ahead else (~dark_in(train, test)).sum())
+    assert pixels.common == 384 and len(pixels.order) == (784 if ahead else (~dark_in(train[0], test[0])).sum())
     lit = np.sort(pixels.packed(train[0])[1])
     assert lit[-32:].sum() < 200 and lit.mean() * 32 > 8  # of any batch
     check_against_fit(variant, data)
 
 
-def dark_in(*sets: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """Which of the 784 pixels no image lights."""
-    return ~np.concatenate([images.reshape(-1, 784) != 0 for images, _ in sets]).any(axis=0)
+def dark_in(*sets: np.ndarray) -> np.ndarray:
+    """Which of the 784 pixels no image of these [n, 28, 28] lights."""
+    return ~np.concatenate(sets).any(axis=0).ravel()
 
 
 def test_pixels_are_common_or_rare_by_how_many_images_light_them():
@@ -174,7 +174,7 @@ def test_pixels_are_common_or_rare_by_how_many_images_light_them():
     (images, _), (other, _) = sparse(2000, 0), sparse(100, 1)
     pixels = choose(images, other)
     shares = (images.reshape(-1, 784) != 0).mean(axis=0)
-    assert sorted(pixels.order) == np.flatnonzero(~dark_in((images, None), (other, None))).tolist()
+    assert sorted(pixels.order) == np.flatnonzero(~dark_in(images, other)).tolist()
     assert sorted(choose(images, other, dark=True).order) == list(range(784))
     common, rare = pixels.parts
     assert len(common) % 16 == 0 and (shares[rare] < SHARE).all()

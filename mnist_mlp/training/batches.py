@@ -40,21 +40,21 @@ class Images:
     numbers: tf.Tensor
 
     @property
-    def common(self) -> tf.Tensor:
-        return self.rows[:, : self.pixels.common]
+    def common(self) -> Rows:
+        return Rows(self.rows[:, : self.pixels.common])
 
     @property
     def lit(self) -> tf.Tensor:
         return self.rows[:, self.pixels.common :]
 
     def total(self) -> tf.Tensor:
-        return tf.concat([tf.reduce_sum(self.common, 0), self._by_pixel(self.lit)], 0)
+        return tf.concat([self.common.total(), self._by_pixel(self.lit)], 0)
 
     def squares(self, mean: tf.Tensor) -> tf.Tensor:
         common, rare = tf.split(mean, [self.pixels.common, self.pixels.rare])
         dark = tf.cast(tf.shape(self.rows)[0], tf.float32) * tf.square(rare)  # were none lit
         lit = self.lit * (self.lit - 2 * tf.gather(rare, tf.cast(self.numbers, tf.int32)))
-        return tf.concat([tf.reduce_sum(tf.square(self.common - common), 0), dark + self._by_pixel(lit)], 0)
+        return tf.concat([self.common.squares(common), dark + self._by_pixel(lit)], 0)
 
     def _by_pixel(self, values: tf.Tensor) -> tf.Tensor:
         """Of [n, most], 0 where no pixel is lit, the sum over the images for each rare pixel."""
@@ -66,13 +66,12 @@ class Images:
         number in the batch, the pixel's among the rare and how bright it is. The last time's rest are zeros, of some
         image and pixel: XLA takes the nearest place there is for one that isn't."""
         ends = tf.cumsum(self.counts)
-        starts = ends - self.counts
 
         def some(first, sums):
-            begun = tf.clip_by_value(starts - first, 0, LIT)[:, None]  # where among these an image's pixels begin
-            image = tf.cumsum(tf.scatter_nd(begun, tf.ones_like(starts), [LIT + 1]))[:LIT] - 1
             each = first + tf.range(LIT)
-            number = each - tf.gather(starts, image)
+            ended = tf.reduce_sum(tf.cast(ends[:, None] <= each, tf.int32), 0)  # images before it
+            image = tf.minimum(ended, tf.size(ends) - 1)
+            number = each - tf.gather(ends - self.counts, image)
             pixel = tf.cast(tf.gather_nd(self.numbers, tf.stack([image, number], 1)), tf.int32)
             value = tf.gather_nd(self.rows, tf.stack([image, self.pixels.common + number], 1))
             return first + LIT, add(sums, image, pixel, tf.where(each < ends[-1], value, 0.0))

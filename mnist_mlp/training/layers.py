@@ -215,7 +215,7 @@ class SelectiveDense(keras.layers.Layer):
 
             return images.over_lit(by_image, to), gradients
 
-        return added(tf.matmul(images.common, kernels[0]), kernels[1])
+        return added(tf.matmul(images.common.rows, kernels[0]), kernels[1])
 
     def compute_output_shape(self, shapes):
         return shapes[0][0], self.units

@@ -123,9 +123,8 @@ class Program:
 
     def _images(self, images: np.ndarray) -> list[tf.Tensor]:
         """What the network takes."""
-        return [
-            tf.convert_to_tensor(part) for part in ([images] if self.pixels is None else self.pixels.packed(images))
-        ]
+        parts = [images] if self.pixels is None else self.pixels.packed(images)
+        return [tf.convert_to_tensor(part) for part in parts]
 
 
 def pixels_for(variant: Variant, data: Data) -> Pixels | None:
