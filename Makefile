@@ -23,30 +23,31 @@ $(VENV)/.installed: requirements.txt
 	@sed -n '/^uv==/,/[^\\]$$/p' requirements.txt | $(PIP) -r /dev/stdin && \
 		$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.txt || \
 		{ echo "uv did not install them: pip does (takes longer)"; $(PIP) --compile -r requirements.txt; }
-	@$(BIN)/python -m mnist_mlp.plots_page
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m mnist_mlp.pipeline.plots_page
 	@touch $@
 
 repro: setup  ## run the whole pipeline; with JOBS=2 stages at once, or on Dask, SCHEDULER=tcp://host:8786
-	@python -m stages.mend && $(if $(JOBS)$(SCHEDULER),python -m stages.cluster $(if $(JOBS),--jobs "$(JOBS)") $(if $(SCHEDULER),--scheduler "$(SCHEDULER)"),python -m stages.repro)
+	@mnist-mlp repair && $(if $(JOBS)$(SCHEDULER),mnist-mlp cluster $(if $(JOBS),--jobs "$(JOBS)") $(if $(SCHEDULER),--scheduler "$(SCHEDULER)"),dvc repro)
 
 test: setup  ## every test: fast ones, slow ones, the pipeline, the browser
-	@ruff check . && ruff format --check --quiet .
+	@ruff check . && ruff format --check --quiet . && mypy && lint-imports --no-logo
 	@python -m pytest -n 4 --dist worksteal
 
 test-fast: setup  ## the tests that take seconds
-	@python -m pytest -m "not slow and not browser"
+	@python -m pytest -n 2 -m "not slow and not browser" tests/unit
 
 ui: setup  ## compare the runs in MLflow's UI (Ctrl-C ends it)
-	@python -m stages.ui
+	@mnist-mlp ui
 
 track: setup  ## make the MLflow store agree with the outputs that are here
-	@python -m stages.track
+	@mnist-mlp track
 
 verify: setup  ## run STAGES (by default six trainings) again in a scratch copy, and compare every byte
-	@python -m stages.verify $(STAGES)
+	@mnist-mlp verify $(STAGES)
 
 readme: setup  ## put the results of reports/ into README.md
-	@python -m mnist_mlp.report
+	@mnist-mlp readme
 
 bench: setup  ## our training against model.fit, side by side (10 minutes)
 	@dvc repro --quiet preprocess && python -m benchmarks.training --write

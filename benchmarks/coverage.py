@@ -1,4 +1,4 @@
-"""Do the intervals of mnist_mlp.statistics hold what they promise? `python -m benchmarks.coverage [simulations]`.
+"""Do the intervals of evaluation/statistics.py hold what they promise? `python -m benchmarks.coverage [simulations]`.
 
 Made models, right or wrong on made images, whose true accuracies are known. Prints how often 95 % intervals hold the
 truth (of all models, of the model they hold least, of all pairs) and how often any of all pairs of equal models is
@@ -11,8 +11,8 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import ndtri
 
-from mnist_mlp import statistics
-from mnist_mlp.statistics import Estimates
+from mnist_mlp.evaluation import statistics
+from mnist_mlp.evaluation.statistics import Estimates
 
 RULES = ("larger", "pooled", "unscaled", "own", "twice")
 DISPERSION = 0.7  # of the seeds' drift, beside what chance does to each image

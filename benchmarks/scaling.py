@@ -82,7 +82,7 @@ def run(folder: Path, *command: str) -> Lines:
 def repro(folder: Path, jobs: int, *targets: str) -> Lines:
     if not jobs:
         return run(folder, "dvc", "repro", *targets)
-    return run(folder, sys.executable, "-u", "-m", "stages.cluster", "--jobs", str(jobs), *targets)
+    return run(folder, sys.executable, "-u", "-m", "mnist_mlp", "cluster", "--jobs", str(jobs), *targets)
 
 
 def times(lines: Lines, pattern: re.Pattern) -> dict[str, float]:

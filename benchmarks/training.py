@@ -16,7 +16,7 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
-from mnist_mlp.description import cpu
+from mnist_mlp.machine import cpu
 
 CASES = {
     "model2": ("architectures", "model2"),
@@ -38,11 +38,11 @@ they hide of what `model.fit` does besides. On a machine shared with others it d
 def measure_ours(study: str, name: str) -> list[float]:
     """Seconds an epoch of two replicates side by side, per replicate."""
     from mnist_mlp import config
-    from mnist_mlp.training import data, trainer
+    from mnist_mlp.training import splits, trainer
 
     variant = config.load().variant(study, name).model_copy(update={"epochs": EPOCHS, "seeds": (0, 1)})
     ends: dict[int, list[float]] = {}
-    trainer.train(variant, data.load(variant), lambda seed, *_: ends.setdefault(seed, []).append(time.perf_counter()))
+    trainer.train(variant, splits.load(variant), lambda seed, *_: ends.setdefault(seed, []).append(time.perf_counter()))
     pairs = [[b - a for a, b in pairwise(times)] for times in ends.values()]
     return [max(pair) / len(pairs) for pair in zip(*pairs, strict=True)]
 

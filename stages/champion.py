@@ -1,35 +1,35 @@
-"""Export and register the studies' best model: `python -m stages.champion`.
+"""Export and register the studies' best model.
 
 Reads reports/champion.json and the model that it names; writes models/champion. Trouble with MLflow is a line on the
-standard error: `python -m stages.track` registers it later. In DVC's temporary copies it registers nothing, since an
+standard error: `mnist-mlp track` registers the model later. In DVC's temporary copies it registers nothing, since an
 experiment's champion is the checkout's only once it is applied.
 """
 
-import os
-import sys
-from pathlib import Path
-
-from mnist_mlp import champion, config, scoring, tracking
-from mnist_mlp.store import open_store
-from stages import run
-
-CHAMPION = Path("reports/champion.json")
-KEYS = ("study", "variant", "scaling", "seed", "val_accuracy", "test_accuracy", "model", "md5")
+from mnist_mlp.pipeline.stage import run
 
 
 def main() -> None:
+    import os
+    import sys
+    from pathlib import Path
+
+    from mnist_mlp import config, files, paths
+    from mnist_mlp.serving import export
+    from mnist_mlp.tracking import registry, runs
+    from mnist_mlp.tracking.store import open_store
+
     params = config.load()
-    best = scoring.read_json(CHAMPION, *KEYS)
-    champion.export(best)
+    best = files.read_json(paths.REPORTS / "champion.json", *export.KEYS)
+    export.export(best)
     who = f"{best['study']}/{best['variant']}, seed {best['seed']}"
-    print(f"{champion.FOLDER}: {who}, test accuracy {best['test_accuracy']:.2%}")
+    print(f"{paths.CHAMPION}: {who}, test accuracy {best['test_accuracy']:.2%}")
     if Path(os.environ.get("DVC_ROOT", ".")).resolve() == Path.cwd():
         try:
             store = open_store()
             with store.lock():
-                champion.register(store, params)
+                registry.register(store, params)
         except Exception as error:
-            print(f"warning: {tracking.trouble(error)}; `python -m stages.track` registers it later", file=sys.stderr)
+            print(f"warning: {runs.trouble(error)}; `mnist-mlp track` registers it later", file=sys.stderr)
 
 
 if __name__ == "__main__":

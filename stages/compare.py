@@ -1,45 +1,34 @@
-"""Draw and write the comparison of all variants: `python -m stages.compare`.
+"""Draw and write the comparison of all variants.
 
-Reads what evaluate wrote to reports/ and reports/published.csv; writes reports/comparison.html, comparison.md and
-figures/. README.md's block is rewritten by `python -m mnist_mlp.report`, not here.
+Reads what evaluate wrote to reports/ and the published figures; writes reports/comparison.html, comparison.md and
+figures/. `mnist-mlp readme` puts the results into README.md.
 """
 
-import pandas as pd
-
-from mnist_mlp import config, figures, files, page, report, scoring
-from mnist_mlp.findings import REPORTS, Findings, grid, read
-from stages import run
+from mnist_mlp.pipeline.stage import run
 
 
 def main() -> None:
-    findings = read(config.load())
-    on = f"on {findings.metrics['dataset']}"
+    from mnist_mlp import config, files, paths
+    from mnist_mlp.report import figures, html, markdown, results
+
+    read = results.read(config.load())
+    on = f"on {read.metrics['dataset']}"
     drawn = {
-        "accuracy.png": figures.accuracies(
-            findings.results, findings.published, f"Test accuracy of every variant {on}"
+        "accuracy.png": figures.accuracies(read.replicates, read.published, f"Test accuracy of every variant {on}"),
+        "techniques.png": figures.technique_map(
+            results.grid(read), f"Mean test accuracy by technique and activation {on}"
         ),
-        "techniques.png": figures.technique_map(grid(findings), f"Mean test accuracy by technique and activation {on}"),
-        "curves.png": figures.validation_curves(_curves(findings), f"The candidate and the best of each study {on}"),
+        "curves.png": figures.validation_curves(
+            results.best_curves(read), f"The candidate and the best of each study {on}"
+        ),
     }
-    texts = {"comparison.md": report.markdown(findings), "comparison.html": page.html(findings)}
+    texts = {"comparison.md": markdown.markdown(read), "comparison.html": html.html(read)}
     for name, figure in drawn.items():
-        figures.save(figure, REPORTS / "figures" / name)
+        figures.save(figure, paths.FIGURES / name)
     for name, text in texts.items():
-        files.write(REPORTS / name, text)
-    print("\n".join(report.spoken(findings)))
-    print(f"everything: {REPORTS / 'comparison.html'}; curves: `make ui`, or `dvc plots show`")
-
-
-def _curves(findings: Findings) -> dict[str, tuple[str, pd.DataFrame]]:
-    best = scoring.best(findings.studied)
-    histories = findings.history.groupby(["study", "variant"])
-    curves = {}
-    for study, name in [("candidate", "candidate"), *zip(best["study"], best["variant"], strict=True)]:
-        variant = findings.params.variant(study, name)
-        images = "test images" if variant.validation == "test" else "held-out training images"
-        label = study if study == name else f"{study}/{name}"
-        curves[f"{label} (validated on {images})"] = (study, histories.get_group((study, name)))
-    return curves
+        files.write(paths.REPORTS / name, text)
+    print("\n".join(markdown.terminal(read)))
+    print(f"everything: {paths.REPORTS / 'comparison.html'}; curves: `make ui`, or `dvc plots show`")
 
 
 if __name__ == "__main__":

@@ -1,50 +1,45 @@
-"""Score every variant's predictions on the test images: `python -m stages.evaluate`.
+"""Score every variant's predictions on the test images.
 
-Reads models/*/*/, data/prepared/{labels,pixels}/test.npy and data/raw/dataset.json; writes reports/*.csv and *.json: a
-replicate's row in results.csv, a variant's in variants.csv, a pair's of distinct models in pairs.csv, an effect's in
-effects.csv, the candidate's numbers in metrics.json, the rest for figures and for the page.
+Reads models/*/*/, data/prepared/{labels,pixels}/test.npy and data/raw/dataset.json; writes reports/*.csv and *.json:
+one row per replicate in results.csv, per variant in variants.csv, per pair of distinct models in pairs.csv, per effect
+in effects.csv; the candidate's numbers in metrics.json; the rest for figures and for the page.
 """
 
-from pathlib import Path
-
-import pandas as pd
-
-from mnist_mlp import config, effects, files, inference, scoring
-from stages import run
-
-DATASET, LABELS = Path("data/raw/dataset.json"), Path("data/prepared/labels/test.npy")
-IMAGES = Path("data/prepared/pixels/test.npy")
-REPORTS = Path("reports")
+from mnist_mlp.pipeline.stage import run
 
 
 def main() -> None:
+    import pandas as pd
+
+    from mnist_mlp import config, files, paths
+    from mnist_mlp.evaluation import comparisons, effects, predictions, tables
+
     params = config.load()
-    dataset = files.read_json(DATASET, "name")
-    labels = scoring.read_labels(LABELS)
-    images = files.read_array(IMAGES, memory=False)
-    outcomes = [scoring.read(variant, labels) for variant in params.variants]
-    inferred = inference.infer(outcomes, labels)
-    results, history, table = scoring.results(outcomes), scoring.history(outcomes), inference.variants(inferred)
-    studied, joint = effects.effects(params, inferred)
-    metrics = scoring.headline(table, results, dataset["name"], len(labels))
+    dataset = files.read_json(paths.DATASET, "name")
+    labels = predictions.read_labels(paths.PREPARED / "labels/test.npy")
+    images = files.read_array(paths.PREPARED / "pixels/test.npy", mapped=True)
+    everything = [predictions.read(variant, labels) for variant in params.variants]
+    comparison = comparisons.compare(everything, labels)
+    results, history, table = tables.results(everything), tables.history(everything), comparisons.variants(comparison)
+    studied, joint = effects.effects(params, comparison)
     written = {
         "results.csv": results,
         "variants.csv": table,
         "history.csv": history,
-        "curves.csv": scoring.curves(table, history),
-        "per_class.csv": scoring.per_class(outcomes, labels),
-        "confusion.csv": scoring.confusion(outcomes, labels),
-        "calibration.csv": scoring.calibration(outcomes, labels),
-        "pairs.csv": inference.named_pairs(inferred),
+        "curves.csv": tables.curves(table, history),
+        "per_class.csv": tables.per_class(everything, labels),
+        "confusion.csv": tables.confusion(everything, labels),
+        "calibration.csv": tables.calibration(everything, labels),
+        "pairs.csv": comparisons.named_pairs(comparison),
         "effects.csv": studied,
-        "statistics.json": inference.summary(inferred, joint),
-        "hardest.json": scoring.hardest([outcomes[i] for i in inferred.first], labels, images),
-        "candidate_predictions.csv": pd.DataFrame({"actual": labels, "predicted": outcomes[-1].predicted[0]}),
-        "champion.json": scoring.champion(table, outcomes),
-        "metrics.json": metrics,
+        "statistics.json": comparisons.summary(comparison, joint),
+        "hardest.json": tables.hardest([everything[i] for i in comparison.first], labels, images),
+        "candidate_predictions.csv": pd.DataFrame({"actual": labels, "predicted": everything[-1].predicted[0]}),
+        "champion.json": tables.champion(table, everything),
+        "metrics.json": tables.headline(table, everything[-1], dataset["name"]),
     }
     for name, content in written.items():
-        files.write(REPORTS / name, content)
+        files.write(paths.REPORTS / name, content)
 
 
 if __name__ == "__main__":

@@ -1,74 +1,79 @@
-"""Train one variant's replicates and log them to MLflow: `python -m stages.train STUDY VARIANT`.
+"""Train one variant's replicates and log them to MLflow.
 
-Reads data/prepared, writes models/STUDY/VARIANT (see mnist_mlp.training.saving.write). Nothing in this file changes an
+Reads data/prepared, writes models/STUDY/VARIANT (mnist_mlp/training/outputs.py). Nothing in this file changes an
 output, so it is no dependency of the stage.
 """
 
-import json
-import os
-import shutil
-import subprocess
-import sys
-from importlib.metadata import version
-from pathlib import Path
+from typing import Any
 
-from mnist_mlp import UserError, config
-from mnist_mlp.description import cpu, fingerprint
-from mnist_mlp.progress import Progress
-from mnist_mlp.training import data, saving
-from stages import check_inputs, run
-
-CHECKPOINTS = Path("models/.checkpoints")
+from mnist_mlp.pipeline.stage import check_inputs, run
 
 
-def main() -> None:
-    if len(sys.argv) != 3:
-        raise UserError("usage: python -m stages.train STUDY VARIANT, such as `architectures model8`")
+def main(study: str, variant: str) -> None:
+    import os
+    import subprocess
+
+    from mnist_mlp import paths
+    from mnist_mlp.errors import UserError
+
     try:
-        _train()
+        _train(study, variant)
     except UserError:
-        _take_back(Path("models", *sys.argv[1:]))
+        folder = paths.MODELS / study / variant
+        if "DVC_STAGE" in os.environ and not folder.exists():  # DVC deleted the model before it called us: back with it
+            subprocess.run(["dvc", "checkout", "--quiet", str(folder)], stderr=subprocess.DEVNULL, check=False)
         raise
 
 
-def _take_back(folder: Path) -> None:
-    """DVC deleted the model that was here before it called us: have it from the cache again."""
-    if "DVC_STAGE" in os.environ and not folder.exists():
-        subprocess.run(["dvc", "checkout", "--quiet", str(folder)], stderr=subprocess.DEVNULL, check=False)
+def _train(study: str, name: str) -> None:
+    import os
+    import shutil
+    from importlib.metadata import version
 
+    from mnist_mlp import config, files, paths
+    from mnist_mlp.errors import UserError
 
-def _train() -> None:
     params = config.load()
-    variant = params.variant(*sys.argv[1:])
+    variant = params.variant(study, name)
     for package, wanted in params.software.items():
         if version(package) != wanted:
             raise UserError(
                 f"params.yaml: software.{package}: found {wanted!r}, but {version(package)} is installed; write "
                 "what is installed (every variant trains again), or set up again with `make setup`"
             )
+    dataset = files.read_json(paths.DATASET, "name", "train", "test", "sha256")
+
+    from mnist_mlp.machine import cpu
+    from mnist_mlp.tracking import metadata, runs
+    from mnist_mlp.tracking.progress import Progress
+    from mnist_mlp.training import outputs, replicates, splits, trainer
+
+    interval = os.environ.get("MNIST_MLP_CHECKPOINT_SECONDS", str(replicates.CHECKPOINT_SECONDS))
     try:
-        dataset = json.loads(Path("data/raw/dataset.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"data/raw/dataset.json: {error}; run `dvc repro download`") from None
-
-    from mnist_mlp import tracking
-    from mnist_mlp.training import trainer  # seconds: TensorFlow
-
-    images = data.load(variant)
-    checkpoints = CHECKPOINTS / f"{variant.study}-{variant.name}"
-    this = checkpoints / fingerprint(variant, dataset, params.software | {"cpu": cpu()})
-    for other in set(checkpoints.glob("*")) - {this}:  # of other parameters, data or code
+        seconds = float(interval)
+    except ValueError:
+        raise UserError(f"MNIST_MLP_CHECKPOINT_SECONDS: found {interval!r}; allowed: a number; unset it") from None
+    images = splits.load(variant)
+    checkpoints = paths.CHECKPOINTS / f"{variant.study}-{variant.name}"
+    own = checkpoints / metadata.fingerprint(variant, dataset, params.software | {"cpu": cpu()})
+    for other in set(checkpoints.glob("*")) - {own}:  # of other parameters, data or code
         shutil.rmtree(other, ignore_errors=True)
-    if this.exists():
-        print(f"{variant.study}/{variant.name}  goes on from where it was interrupted", flush=True)
-    with tracking.training(variant, dataset, params.software) as log, Progress(variant) as progress:
-        replicates = trainer.train(variant, images, progress, this)
+    if own.exists():
+        print(f"{variant.label}  goes on from where it was interrupted", flush=True)
+    with runs.training(variant, dataset, params.software) as log, Progress(variant) as progress:
+        trackers: list[replicates.Progress] = [progress]  # each is told seed, epoch and the row of outputs.CURVES
+
+        def report(seed: int, epoch: int, row: Any) -> None:
+            for tracker in trackers:
+                tracker(seed, epoch, row)
+
+        trained = trainer.train(variant, images, report, own, seconds)
         check_inputs()
-        saving.write(variant, replicates, variant.folder)
+        outputs.write(trained, variant.folder)
         progress.close()
         log(variant.folder)
     shutil.rmtree(checkpoints, ignore_errors=True)
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, starts_server=True)

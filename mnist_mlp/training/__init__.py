@@ -1,13 +1,13 @@
 """A variant's training: all the code that its bytes follow from, and so one dependency of its stage.
 
-    backend     TensorFlow and Keras, with the settings that they read when they are imported
-    networks    a variant's layers -> a Keras model; layers: those made for speed; batches: what the first ones take
-    pixels      which pixels the first product may leave out, and which few images light
-    compiling   what XLA compiles gives the same bytes on any number of cores
-    program     the compiled epoch
-    trainer     a variant's replicates, side by side, from their data to their results
-    metrics     predictions -> loss and accuracy
-    saving      the files written
+    environment   the variables that TensorFlow and Keras read when they are imported; backend: the two, imported
+    networks      a variant's layers -> a Keras model
+    splits        the images that a variant trains on and is measured by
+    trainer       a variant's replicates, side by side; replicates: one of them, from its seed to its results
+    engine        what the trainer asks of whatever runs the epochs: the seam
+    compiled      the engine in use, made for speed: one XLA program per epoch
+    metrics       predictions -> loss and accuracy
+    outputs       the files that a training leaves, written and read; checkpoints: those on the way
 
-pixels, metrics, saving and data don't import TensorFlow, which takes seconds; the others do.
+environment, splits, metrics, outputs and checkpoints don't import TensorFlow, which takes seconds; the others do.
 """

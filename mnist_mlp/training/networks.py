@@ -1,91 +1,122 @@
-"""A variant's layers -> a Keras model.
+"""A variant's layers -> a Keras model, from Keras's own layers: a saved model loads wherever Keras is.
 
-Built `fast` for training, from layers made for one compiled loop on the CPU, or plain, from Keras's own layers
-alone, so that a saved model loads wherever Keras is. Both hold the same weights, whose paths end in the same two names.
+A new kind of layer is a class in config/layers.py and a function here, in MAKERS.
 """
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from mnist_mlp.config import ActivityPenalty, BatchNorm, Dense, Dropout, Network
+from mnist_mlp.config.layers import Dense, Flatten, Layer
+from mnist_mlp.config.studies import Training
 from mnist_mlp.training.backend import keras
-from mnist_mlp.training.layers import FastBatchNorm, FastDense, FastDropout, NormalizedDense, SelectiveDense
-from mnist_mlp.training.pixels import SIDE, Pixels
+from mnist_mlp.training.outputs import CLASSES
 
-IMAGE = (SIDE, SIDE)
-CLASSES = 10
+IMAGE = (28, 28)
 
 
-def build(network: Network, seed: int, fast: bool = False, pixels: Pixels | None = None) -> keras.Model:
-    """A model from scaled images, float32 [n, 28, 28], to class probabilities, float32 [n, 10].
+class Factory:
+    """Make a network's layers, in their order.
 
-    Weights and dropout follow from `seed` alone. The i-th dense layer starts from the same weights in every network in
-    which it has the same shape, so that variants are compared from the same start. A fast one takes a list: the images
-    or, where `pixels` are given, what `pixels.packed` gives; its first dense layer's weights are then to be set, not
-    initialized.
-    """
-    images = x = keras.Input(IMAGE if pixels is None else (pixels.width,), name="images")
-    lit = []  # of the rare pixels: how many, and which
-    if pixels is not None and pixels.rare:
-        lit = [keras.Input((), dtype="int32"), keras.Input((pixels.most,), dtype="uint16")]
-    if not any(layer.kind == "flatten" for layer in network.layers):
-        x = keras.layers.Flatten(name="flatten")(x)
-    counts: dict[str, int] = {}
-    together, norm = fast and normalized(network), None  # the batch normalization that waits for the first dense layer
-    for layer in network.layers:
-        counts[layer.kind] = number = counts.get(layer.kind, 0) + 1
-        name = f"{layer.kind}_{number}"
-        if isinstance(layer, Dense):
-            dense = _dense(FastDense if fast else keras.layers.Dense, layer, network, seed, number)
-            if lit and number == 1:
-                dense = SelectiveDense(dense, pixels, name=name)
-            dense = NormalizedDense(norm, dense, pixels) if norm else dense
-            x, norm = dense(x if isinstance(dense, keras.layers.Dense) else [x, *lit]), None
-            x = keras.activations.glu(x) if network.activation == "glu" else x
-        elif isinstance(layer, Dropout):
-            own_seed = _seed(seed, 1, number)
-            x = (FastDropout if fast else keras.layers.Dropout)(layer.rate, seed=own_seed, name=name)(x)
-        elif isinstance(layer, BatchNorm):
-            layer = (FastBatchNorm if fast else keras.layers.BatchNormalization)(name=name)
-            if together and "dense" not in counts:
-                norm = layer
-            else:
-                x = layer(x)
-        elif isinstance(layer, ActivityPenalty):
-            penalty = layer.kind.removeprefix("activity_")
-            x = keras.layers.ActivityRegularization(**{penalty: layer.weight}, name=name)(x)
-        elif not norm:
-            x = keras.layers.Flatten(name="flatten")(x)
-    kernel = _initializer(network.initializer, seed, counts["dense"] + 1)
-    outputs = keras.layers.Dense(CLASSES, "softmax", kernel_initializer=kernel, name="probabilities")(x)
-    return keras.Model([images, *lit] if fast else images, outputs, name="mlp")
+    Weights and dropout follow from the replicate's seed alone. The i-th dense layer starts from the same weights in
+    every network in which it has the same shape, so that variants are compared from the same start."""
+
+    Dense: type[keras.layers.Dense] = keras.layers.Dense
+    Dropout: type[keras.layers.Layer] = keras.layers.Dropout
+    BatchNormalization: type[keras.layers.Layer] = keras.layers.BatchNormalization
+
+    def __init__(self, network: Training, seed: int):
+        self.network, self.seed = network, seed
+        self.counts: Counter[str] = Counter()
+
+    def make(self, layer: Layer) -> keras.layers.Layer:
+        """Return the next layer."""
+        self.counts[layer.kind] += 1
+        return MAKERS[layer.kind](self, layer, self.counts[layer.kind])
+
+    def apply(self, layer: Layer, x: Any) -> Any:
+        """Return what the next layer makes of x."""
+        return self.activate(layer, self.make(layer)(x))
+
+    def activate(self, layer: Layer, x: Any) -> Any:
+        """Return x behind an activation that no layer can hold: glu, which halves its input."""
+        gated = isinstance(layer, Dense) and self.network.activation == "glu"
+        return keras.activations.glu(x) if gated else x
+
+    def output(self) -> keras.layers.Layer:
+        """Return the last layer: class probabilities."""
+        kernel = self.initializer(self.counts["dense"] + 1)
+        return keras.layers.Dense(CLASSES, "softmax", kernel_initializer=kernel, name="probabilities")
+
+    def initializer(self, number: int) -> keras.initializers.Initializer:
+        """Return the initializer of the dense layer of this number, from 1."""
+        config = {"seed": self.seed_of(0, number)}
+        return keras.initializers.get({"class_name": self.network.initializer, "config": config})
+
+    def seed_of(self, purpose: int, number: int) -> int:
+        """Return a layer's own seed. purpose: 0 for weights, 1 for dropout."""
+        return int(np.random.SeedSequence((self.seed, purpose, number)).generate_state(1)[0])
 
 
-def normalized(network: Network) -> bool:
-    """Whether one batch normalization, right before the first dense layer, is computed together with it."""
-    kinds = [layer.kind for layer in network.layers if layer.kind != "flatten"]
-    ahead = kinds[: kinds.index("dense")]
-    return ahead[-1:] == ["batch_norm"] and ahead.count("batch_norm") == 1
-
-
-def count_parameters(model: keras.Model) -> int:
-    """Weights and batch norm's moving statistics, as Keras's `summary` counts them; dropout has none."""
-    return sum(int(np.prod(weight.shape)) for weight in model.weights if not weight.path.endswith("/seed_and_step"))
-
-
-def _dense(made: type, layer: Dense, network: Network, seed: int, number: int) -> keras.layers.Dense:
-    gated = network.activation == "glu"  # halves its input: the layer is made twice as wide
-    return made(
+def _dense(factory: Factory, layer: Any, number: int) -> keras.layers.Layer:
+    gated = factory.network.activation == "glu"  # halves its input: the layer is made twice as wide
+    return factory.Dense(
         layer.units * (2 if gated else 1),
-        None if gated else network.activation,
-        kernel_initializer=_initializer(network.initializer, seed, number),
-        kernel_regularizer=keras.regularizers.L1L2(layer.l1, layer.l2) if layer.l1 or layer.l2 else None,
+        None if gated else factory.network.activation,
+        kernel_initializer=factory.initializer(number),
+        kernel_regularizer=keras.regularizers.L1L2(layer.l1, layer.l2) if layer.penalties else None,
         name=f"dense_{number}",
     )
 
 
-def _initializer(name: str, seed: int, number: int) -> keras.initializers.Initializer:
-    return keras.initializers.get({"class_name": name, "config": {"seed": _seed(seed, 0, number)}})
+def _dropout(factory: Factory, layer: Any, number: int) -> keras.layers.Layer:
+    return factory.Dropout(layer.rate, seed=factory.seed_of(1, number), name=f"dropout_{number}")
 
 
-def _seed(*path: int) -> int:
-    return int(np.random.SeedSequence(path).generate_state(1)[0])
+def _batch_norm(factory: Factory, layer: Any, number: int) -> keras.layers.Layer:
+    return factory.BatchNormalization(name=f"batch_norm_{number}")
+
+
+def _flatten(factory: Factory, layer: Any, number: int) -> keras.layers.Layer:
+    return keras.layers.Flatten(name="flatten")
+
+
+def _activity_l1(factory: Factory, layer: Any, number: int) -> keras.layers.Layer:
+    return keras.layers.ActivityRegularization(l1=layer.weight, name=f"activity_l1_{number}")
+
+
+def _activity_l2(factory: Factory, layer: Any, number: int) -> keras.layers.Layer:
+    return keras.layers.ActivityRegularization(l2=layer.weight, name=f"activity_l2_{number}")
+
+
+MAKERS: dict[str, Callable[[Factory, Any, int], keras.layers.Layer]] = {
+    "dense": _dense, "dropout": _dropout, "batch_norm": _batch_norm, "flatten": _flatten,
+    "activity_l1": _activity_l1, "activity_l2": _activity_l2,
+}  # fmt: skip
+
+
+def layers_of(network: Training) -> tuple[Layer, ...]:
+    """Return the layers of a network; the image is flattened first, unless `flatten` stands further down."""
+    flattens = any(isinstance(layer, Flatten) for layer in network.layers)
+    return network.layers if flattens else (Flatten(), *network.layers)
+
+
+def build(network: Training, seed: int) -> keras.Model:
+    """Return a model from scaled images, float32 [n, 28, 28], to class probabilities, float32 [n, 10]."""
+    factory = Factory(network, seed)
+    images = x = keras.Input(IMAGE, name="images")
+    for layer in layers_of(network):
+        x = factory.apply(layer, x)
+    return keras.Model(images, factory.output()(x), name="mlp")
+
+
+def count_parameters(model: keras.Model) -> int:
+    """Return the number of weights and of batch norm's moving statistics, as Keras's `summary` counts them."""
+    return sum(int(np.prod(weight.shape)) for weight in model.weights if not weight.path.endswith("/seed_and_step"))
+
+
+def weight_key(weight: keras.Variable) -> str:
+    """Return a weight's layer and name, the same in all models of a variant."""
+    return "/".join(weight.path.split("/")[-2:])

@@ -1,0 +1,45 @@
+"""Mend the two files that a killed DVC leaves torn: DVC writes neither whole or not at all.
+
+If `.dvc/tmp/rwlock` is empty or cut short, or dvc.lock is no YAML, every later command of DVC refuses. `make repro`
+runs this first. The stages that dvc.lock then doesn't know are taken from DVC's cache, so nothing trains again.
+"""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+
+from mnist_mlp import paths
+from mnist_mlp.errors import UserError
+from mnist_mlp.pipeline.lockfile import Lockfile
+
+RWLOCK = paths.DVC_TMP / "rwlock"
+WRITING = 1.0  # seconds after which a file that a live DVC is writing is whole
+
+
+def main() -> None:
+    """Mend them, with one line per file."""
+    if _torn(_read_rwlock):
+        RWLOCK.unlink(missing_ok=True)
+        print(f"{RWLOCK}: cut short by a killed dvc: removed")
+    if _torn(Lockfile):
+        aside, instead = paths.LOCKFILE.with_suffix(".torn"), "taken from git as committed"
+        if subprocess.run(["git", "checkout", "--quiet", "--", paths.LOCKFILE], check=False).returncode:
+            paths.LOCKFILE.rename(aside)
+            instead = f"git has none, so it is now {aside}"
+        print(f"{paths.LOCKFILE}: cut short by a killed dvc: {instead}; other results come from DVC's cache")
+
+
+def _read_rwlock() -> None:
+    if RWLOCK.exists():
+        json.loads(RWLOCK.read_bytes())
+
+
+def _torn(read: Callable[[], object]) -> bool:
+    for attempt in range(2):
+        try:
+            read()
+            return False
+        except (UserError, ValueError):
+            time.sleep(WRITING * (attempt == 0))
+    return True

@@ -1,0 +1,135 @@
+"""Open MLflow's UI on the pipeline's runs; Ctrl-C ends it.
+
+Makes the store agree with the outputs first, as `mnist-mlp track` does.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+
+import psutil
+
+from mnist_mlp.commands import track
+from mnist_mlp.errors import UserError
+from mnist_mlp.tracking import store
+
+HOST, PORT = "127.0.0.1", 5000
+PATIENCE = 120  # seconds
+# What the links open: MLflow keeps such a view, when somebody shares one, in a tag of the experiment.
+COLUMNS = [f"metrics.`{name}`" for name in ("test_accuracy", "test_accuracy_std", "test_loss", "val_accuracy")]
+COLUMNS += [
+    f"params.`{name}`" for name in ("study", "activation", "optimizer", "learning_rate", "epochs", "batch_size")
+]
+CHARTS = [("LINE", name) for name in ("val_accuracy", "val_loss", "accuracy", "loss")] + [("BAR", "test_accuracy")]
+VARIANTS = {
+    "searchFilter": "tags.kind = 'variant'", "orderByKey": "metrics.`test_accuracy`", "orderByAsc": False,
+    "startTime": "ALL", "lifecycleFilter": "Active", "modelVersionFilter": "All Runs", "datasetsFilter": [],
+    "selectedColumns": COLUMNS, "columnOrder": COLUMNS, "runsHiddenMode": "SHOW_ALL",
+    "compareRunCharts": [
+        {"type": kind, "uuid": name, "metricKey": name, "selectedMetricKeys": [name], "metricSectionId": "chosen",
+         "displayName": name, "displayPoints": False, "deleted": False, "isGenerated": False, "xAxisKey": "step",
+         "xAxisScaleType": "linear", "scaleType": "linear", "yAxisKey": "metric", "yAxisExpressions": [],
+         "range": {}, "lineSmoothness": 0, "useGlobalLineSmoothing": True, "useGlobalXaxisKey": True,
+         "ignoreOutliers": False, "runsCountToCompare": 100}
+        for kind, name in CHARTS
+    ],
+    "compareRunSections": [{"uuid": "chosen", "name": "Curves", "display": True, "isReordered": True}],
+    "isAccordionReordered": True,
+}  # fmt: skip
+
+
+def main() -> None:
+    """Serve the UI until Ctrl-C. Raises UserError if it doesn't start."""
+    track.main()
+    opened = store.open_store()
+    if not opened.local:
+        _say(store.shown(store.uri()).rstrip("/"), opened)
+        return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with contextlib.suppress(KeyboardInterrupt):
+        for wanted in (PORT, 0):  # again, where another program took the port while the server started
+            port = _free_port(wanted)
+            with _server(opened, port) as server:
+                if _answers(server, port):
+                    _say(f"http://{HOST}:{port}", opened)
+                    print("Ctrl-C ends it", flush=True)
+                    server.wait()
+                    return
+        raise UserError(f"MLflow's UI did not start; `mlflow ui --backend-store-uri {opened.address}` tells why")
+    print()
+
+
+def _say(address: str, opened: store.Store) -> None:
+    client, page = opened.client, f"{address}/#/experiments/{opened.experiment}/runs"
+    shared = "viewStateShareKey=variants&workflowType=machine_learning"
+    tag, state = "mlflow.sharedViewState.variants", json.dumps(VARIANTS)
+    if client.get_experiment(opened.experiment).tags.get(tag) != state:
+        client.set_experiment_tag(opened.experiment, tag, state)
+    print(f"all variants, the best first: {page}?{shared}")
+    print(f"their curves: {page}?compareRunsMode=CHART&{shared}")
+    for found in opened.find(kind="comparison")[:1]:
+        print(f"the comparison: {page}/{found.info.run_id}/artifacts/comparison.html?workflowType=machine_learning")
+
+
+@contextlib.contextmanager
+def _server(opened: store.Store, port: int) -> Iterator[subprocess.Popen]:
+    """Run MLflow's server until the block ends."""
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", opened.address, "--host", HOST,
+               "--port", str(port), "--workers", "1"]  # fmt: skip
+    settings = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    server = subprocess.Popen(
+        command, cwd=opened.root, env=os.environ | settings, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        yield server
+    finally:
+        if server.poll() is None:
+            os.killpg(server.pid, signal.SIGTERM)
+            server.wait()
+
+
+def _free_port(wanted: int) -> int:
+    """Return the wanted port, or any other if it is taken."""
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+            return probe.getsockname()[1]
+    raise UserError(f"no free port on {HOST}; end another program that listens there")
+
+
+def _answers(server: subprocess.Popen, port: int) -> bool:
+    """Wait until this server answers at the port. Returns whether it does, and no other program."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end and server.poll() is None:
+        try:
+            urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=5).close()
+            if _listens(server, port):
+                return True
+        except (urllib.error.URLError, OSError):
+            pass
+        time.sleep(0.2)
+    return False
+
+
+def _listens(server: subprocess.Popen, port: int) -> bool:
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(server.pid)
+        return any(
+            found.status == psutil.CONN_LISTEN and found.laddr.port == port
+            for one in (process, *process.children(recursive=True))
+            for found in one.net_connections("tcp")
+        )
+    return False

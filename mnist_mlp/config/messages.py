@@ -1,0 +1,66 @@
+"""A fault of params.yaml as one line: the key, what was found there, what is allowed."""
+
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+
+def line(error: Any, keys_at: Callable[[tuple[int | str, ...]], str]) -> str:
+    """Return the line for one of pydantic's errors. keys_at: the keys that are allowed at a place."""
+    where = ""
+    for part in error["loc"]:
+        if isinstance(part, int):
+            where += f"[{part}]"
+        elif part != "[key]":
+            where += f".{part}" if where else part
+    where = re.sub(r"\.(constrained-)?(float|int|str|literal\[.*?\])$", "", where)  # the union's member tried
+    if error["type"] == "value_error" and not where:
+        return printable(str(error["ctx"]["error"]))
+    if error["type"] == "missing":
+        return printable(f"{where}: missing; write it ({_needs(where)})")
+    if error["type"] == "extra_forbidden":
+        return printable(f"{where}: unknown key; allowed there: {keys_at(error['loc'])}")
+    return printable(f"{where}: found {show(error['input'])}; allowed: {allowed(error, where)}")
+
+
+def allowed(error: Any, where: str = "") -> str:
+    """Return what one of pydantic's errors says is allowed, in a few words. where: the key, if there is one."""
+    context = error.get("ctx", {})
+    if where.endswith("learning_rate"):
+        return "`default`, or a number above 0 and at most 1000"
+    if error["type"] == "value_error":
+        return str(context["error"])
+    texts = {
+        "int_type": "a whole number", "int_from_float": "a whole number", "float_type": "a number",
+        "finite_number": "a finite number", "string_type": "a text", "bool_type": "true or false",
+        "tuple_type": "a list, such as [0, 1]" if where.endswith("seeds") else "a list",
+        "dict_type": "a mapping", "model_type": "a mapping", "model_attributes_type": "a mapping",
+        "greater_than_equal": f"at least {context.get('ge')}", "greater_than": f"above {context.get('gt')}",
+        "less_than_equal": f"at most {context.get('le')}", "less_than": f"below {context.get('lt')}",
+        "literal_error": str(context.get("expected", "")).replace("'", "").replace(" or ", ", "),
+        "too_short": f"at least {context.get('min_length')} of them",
+        "too_long": f"at most {context.get('max_length')} of them",
+        "string_pattern_mismatch": "64 hexadecimal digits",
+    }  # fmt: skip
+    return texts.get(error["type"], error["msg"])
+
+
+def show(value: Any) -> str:
+    """Return a value as a person would write it, shortened."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return {math.inf: ".inf", -math.inf: "-.inf"}.get(value, ".nan")
+    if value is None:
+        return "nothing"
+    text = repr(list(value) if isinstance(value, tuple) else value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def printable(text: str) -> str:
+    """Return a text on one line, whatever characters a key holds."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+def _needs(where: str) -> str:
+    parent, _, key = where.rpartition(".")
+    return f"`{key}: ...` under {parent}" if parent else f"`{key}: ...`, see the comments there"

@@ -1,0 +1,7 @@
+"""The images, before any training.
+
+fetch      files from a folder or a web server
+idx        MNIST's file format
+datasets   the data set that params.yaml names: fetched, checked; the sample
+scaling    grey levels -> what networks take
+"""

@@ -1,0 +1,140 @@
+"""Predictions -> tables: results, confusions, calibration, the images that most get wrong, the headline."""
+
+import base64
+import hashlib
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mnist_mlp.evaluation.predictions import Predictions
+from mnist_mlp.files import unreadable
+from mnist_mlp.training.outputs import CLASSES, CURVES, METRICS
+
+BINS = 10  # of equal width, of a prediction's confidence
+HARDEST = 24
+
+
+def results(predictions: list[Predictions]) -> pd.DataFrame:
+    """Return one row per replicate: study, variant, seed, METRICS, parameters."""
+    parts = [one.outputs.finals.assign(**one.key, parameters=one.outputs.parameters) for one in predictions]
+    return pd.concat(parts, ignore_index=True)[["study", "variant", "seed", *METRICS, "parameters"]]
+
+
+def history(predictions: list[Predictions]) -> pd.DataFrame:
+    """Return every curve: study, variant, seed, epoch, CURVES."""
+    parts = [one.outputs.history.assign(**one.key) for one in predictions]
+    return pd.concat(parts, ignore_index=True)[["study", "variant", "seed", "epoch", *CURVES]]
+
+
+def per_class(predictions: list[Predictions], labels: np.ndarray) -> pd.DataFrame:
+    """Return one row per replicate: the test accuracy of each true digit, digit_0 ... digit_9; missing for a digit that
+    no image shows."""
+    shown = [labels == digit for digit in range(CLASSES)]
+    return pd.DataFrame(
+        one.key | {"seed": seed} | {f"digit_{d}": (row[mask] == d).mean() for d, mask in enumerate(shown) if mask.any()}
+        for one in predictions
+        for seed, row in zip(one.variant.seeds, one.predicted, strict=True)
+    ).reindex(columns=["study", "variant", "seed", *(f"digit_{digit}" for digit in range(CLASSES))])
+
+
+def confusion(predictions: list[Predictions], labels: np.ndarray) -> pd.DataFrame:
+    """Return study, variant, true, predicted, count: test images, summed over the replicates; no row for none."""
+    tables = []
+    for one in predictions:
+        pairs = (labels.astype(np.int64) * CLASSES + one.predicted).ravel()
+        counts = np.bincount(pairs, minlength=CLASSES**2)
+        cells = np.flatnonzero(counts)
+        columns = {"true": cells // CLASSES, "predicted": cells % CLASSES, "count": counts[cells]}
+        tables.append(pd.DataFrame(one.key | columns))
+    return pd.concat(tables, ignore_index=True)
+
+
+def calibration(predictions: list[Predictions], labels: np.ndarray) -> pd.DataFrame:
+    """Return study, variant, bin, count, confidence, accuracy: means over the predictions of all replicates whose
+    confidence is in a tenth of [0, 1]; no row for none."""
+    tables = []
+    for one in predictions:
+        confidence = one.confidence.ravel().astype(np.float64)
+        place = np.minimum((confidence * BINS).astype(int), BINS - 1)
+        count, sure, right = (
+            np.bincount(place, weights, BINS) for weights in (None, confidence, (one.predicted == labels).ravel())
+        )
+        filled = np.flatnonzero(count)
+        columns = {"bin": filled, "count": count[filled].astype(int)}
+        columns |= {"confidence": sure[filled] / count[filled], "accuracy": right[filled] / count[filled]}
+        tables.append(pd.DataFrame(one.key | columns))
+    return pd.concat(tables, ignore_index=True)
+
+
+def hardest(predictions: list[Predictions], labels: np.ndarray, images: np.ndarray) -> dict[str, Any]:
+    """Return the test images that most runs get wrong, the worst first.
+
+    predictions: of distinct models; images: [n, 28, 28] in [0, 1]. Returns runs, their number; digits, for each image
+    its index, label, the number of runs that read it wrong, as what they read it most often, and its grey levels, 784
+    bytes in base 64."""
+    predicted = np.concatenate([one.predicted for one in predictions])
+    wrong = (predicted != labels).sum(axis=0)
+    digits = []
+    for i in np.argsort(-wrong, kind="stable")[:HARDEST].tolist():
+        read_as = np.bincount(predicted[predicted[:, i] != labels[i], i], minlength=CLASSES)
+        grey = np.rint(np.asarray(images[i]) * 255).astype(np.uint8)
+        digits.append({
+            "index": i, "label": int(labels[i]), "wrong": int(wrong[i]), "read_as": int(read_as.argmax()),
+            "pixels": base64.b64encode(grey.tobytes()).decode(),
+        })  # fmt: skip
+    return {"runs": len(predicted), "digits": [digit for digit in digits if digit["wrong"]]}
+
+
+def best(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of `comparisons.variants` that are the best of their study, the first of equals, in order."""
+    return table.sort_values("rank", kind="stable").drop_duplicates("study").sort_index()
+
+
+def champion(table: pd.DataFrame, predictions: list[Predictions]) -> dict[str, Any]:
+    """Return the studies' best variant, never the candidate, and its first replicate of the best validation accuracy.
+
+    table: of `comparisons.variants`, one row per member of `predictions`. Raises UserError if that replicate's model is
+    missing."""
+    winner = predictions[table.iloc[:-1]["rank"].idxmin()]
+    finals = winner.outputs.finals.sort_values(["val_accuracy", "seed"], ascending=[False, True], kind="stable")
+    replicate = finals.iloc[0].to_dict() | {"seed": int(finals.iloc[0]["seed"])}
+    path = winner.variant.folder / f"seed-{replicate['seed']}.keras"
+    try:
+        md5 = hashlib.md5(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise unreadable(path, error, "Keras model") from None
+    scored = {name: replicate[name] for name in ("seed", "val_accuracy", "test_accuracy")}
+    return winner.key | {"scaling": winner.variant.scaling} | scored | {"model": path.as_posix(), "md5": md5}
+
+
+def curves(table: pd.DataFrame, histories: pd.DataFrame) -> pd.DataFrame:
+    """Return curve, epoch, val_accuracy, val_loss, means over seeds, of the candidate and each study's best.
+
+    For DVC's plots. table: of `comparisons.variants`; histories: of `history`. curve: candidate, or study/variant."""
+    means = histories.groupby(["study", "variant", "epoch"])[["val_accuracy", "val_loss"]].mean()
+    whose = best(table).set_index(["study", "variant"]).index
+    names = [study if study == variant else f"{study}/{variant}" for study, variant in whose]
+    drawn = {name: means.loc[key] for name, key in zip(names, whose, strict=True)}
+    return pd.concat(drawn, names=["curve"]).reset_index()
+
+
+def headline(table: pd.DataFrame, candidate: Predictions, dataset: str) -> dict[str, Any]:
+    """Return the dozen numbers to compare experiments by. table: of `comparisons.variants`; dataset: its name.
+
+    rank_best, rank_worst: the places that the candidate's duels leave it."""
+    own, others, means = table.iloc[-1], table.iloc[:-1], candidate.outputs.means
+    beats, loses = (int((others["verdict"] == verdict).sum()) for verdict in ("beats", "loses"))
+    numbers = {
+        "dataset": dataset,
+        "test_images": candidate.predicted.shape[1],
+        **{name: round(means[name], 6) for name in reversed(METRICS) if name != "train_loss"},
+        "test_accuracy_sd": round(float(own["test_accuracy_sd"]), 6),
+        "parameters": candidate.outputs.parameters,
+        "rank": int(own["rank"]),
+        "rank_best": 1 + loses,
+        "rank_worst": len(table) - beats,
+        "beats": beats,
+        "loses": loses,
+    }
+    return {name: value for name, value in numbers.items() if value == value}  # no sd of one seed

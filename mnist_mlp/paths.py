@@ -1,0 +1,23 @@
+"""Where everything lies, relative to the project's top folder."""
+
+from pathlib import Path
+
+PARAMS = Path("params.yaml")
+PIPELINE = Path("dvc.yaml")
+LOCKFILE = Path("dvc.lock")
+README = Path("README.md")
+
+RAW = Path("data/raw")  # four files in MNIST's IDX format, and
+DATASET = RAW / "dataset.json"  # what they are
+PREPARED = Path("data/prepared")  # scaled images and labels
+
+MODELS = Path("models")  # models/<study>/<variant>/, a training's outputs
+CHECKPOINTS = MODELS / ".checkpoints"
+CHAMPION = MODELS / "champion"
+
+PUBLISHED = Path("published/results.csv")  # what the notebooks reported
+REPORTS = Path("reports")
+FIGURES = REPORTS / "figures"
+
+TRAINING_CODE = Path("mnist_mlp/training")  # the code that a training's bytes follow from
+DVC_TMP = Path(".dvc/tmp")

@@ -1,0 +1,23 @@
+"""Pack and unpack files as an in-memory tar."""
+
+import io
+import tarfile
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def pack(paths: Iterable[str]) -> bytes:
+    """Return files and folders as a tar."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as tar:
+        for path in paths:
+            tar.add(path)
+    return content.getvalue()
+
+
+def unpack(content: bytes, folder: str | Path = ".") -> None:
+    """Write a tar's files below `folder`."""
+    with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+        # Python 3.11 has filters from 3.11.4 on, and Debian 12 has 3.11.2; there, none is looked for.
+        tar.extraction_filter = getattr(tarfile, "data_filter", None)
+        tar.extractall(folder)

@@ -1,0 +1,155 @@
+"""Run a stage: its command line, its warm process, its place under DVC, and its end.
+
+    def main(study: str, variant: str) -> None: ...
+
+    if __name__ == "__main__":
+        run(main)
+
+A stage's script imports nothing but the standard library and this module before `main` runs, which imports the rest.
+"""
+
+import argparse
+import contextlib
+import errno
+import gc
+import importlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NoReturn
+
+from mnist_mlp.errors import UserError
+from mnist_mlp.pipeline import warm_client
+
+if TYPE_CHECKING:
+    from mnist_mlp.pipeline.inputs import Inputs
+
+STAGE = "DVC_STAGE"  # the variable in which DVC names the stage that it runs
+LOCKS = ".dvc/tmp/stages"
+PATIENCE = 60  # seconds to wait for the same stage of a killed `dvc` to notice and end
+
+_inputs: list["Inputs"] = []  # of the stage that DVC runs
+
+
+def run(main: Callable[..., None], starts_server: bool = False) -> None:
+    """Run a stage's `main` with the words of the command line: under DVC in the warm process, if there is one.
+
+    starts_server: start a missing warm process, for a stage that imports TensorFlow anyway. Errors end the stage as
+    `errors_as_lines` says."""
+    arguments, spec = _parse(main), main.__globals__["__spec__"]
+    with errors_as_lines():
+        if STAGE in os.environ and spec:
+            warm_client.run_forked(spec.name, starts_server)
+        _work(lambda: main(*arguments), _wait_for_dvc)
+    _leave()
+
+
+def run_in_fork(module: str, wait_for_owner: Callable[[], object]) -> None:
+    """Run the stage of a module in a fork of the warm process. wait_for_owner: returns once its parent is gone."""
+
+    with errors_as_lines():
+        main = importlib.import_module(module).main
+        _work(lambda: main(*_parse(main)), wait_for_owner)
+    _leave()
+
+
+@contextlib.contextmanager
+def errors_as_lines() -> Iterator[None]:
+    """Turn what a person can mend into one line per fault and exit status 1, without a traceback."""
+    try:
+        yield
+    except UserError as error:
+        for line in str(error).splitlines():
+            print(f"error: {line}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        print(f"error: {_trouble(error)}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted: nothing of this stage was recorded; run the same command to go on", file=sys.stderr)
+        sys.exit(130)
+
+
+def _leave() -> None:
+    """End the process if TensorFlow is loaded: it would take 2 seconds to take itself down."""
+    if "tensorflow" in sys.modules:
+        sys.stdout.flush()
+        os._exit(0)
+
+
+def check_inputs() -> None:
+    """Raise UserError if what DVC will record as the running stage's inputs changed since the stage began."""
+    for inputs in _inputs:
+        inputs.check()
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that refuses in one line, with exit status 1."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(1, f"error: {message}; {' '.join(self.format_usage().split())}\n")
+
+
+def _parse(main: Callable[..., None]) -> list[str]:
+    """Return the command line's words: one for each parameter of `main`. Exit if they don't fit, or after --help."""
+    described, names = main.__globals__, main.__code__.co_varnames[: main.__code__.co_argcount]
+    program = f"python -m {described['__spec__'].name}" if described["__spec__"] else None
+    parser = Parser(program, description=described["__doc__"], formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in names:
+        parser.add_argument(name, metavar=name.upper())
+    return list(vars(parser.parse_args()).values())
+
+
+def _work(task: Callable[[], None], wait_for_owner: Callable[[], object]) -> None:
+    """Call `task`, under DVC alone, not beside what a killed `dvc` left, and no longer than its owner lives.
+
+    Raises UserError if code or parameters changed meanwhile: DVC would record them as those that made the outputs.
+    """
+    gc.set_threshold(100_000)  # a quarter of the time that TensorFlow and MLflow take to import was the collector's
+    with _under_dvc(os.environ[STAGE], wait_for_owner) if STAGE in os.environ else contextlib.nullcontext():
+        task()
+        check_inputs()
+
+
+@contextlib.contextmanager
+def _under_dvc(name: str, wait_for_owner: Callable[[], object]) -> Iterator[None]:
+    import threading
+
+    from filelock import FileLock, Timeout
+
+    from mnist_mlp.pipeline.inputs import Inputs
+
+    def end_with_owner() -> None:
+        wait_for_owner()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=end_with_owner, daemon=True).start()
+    os.makedirs(LOCKS, exist_ok=True)
+    lock = FileLock(f"{LOCKS}/{name}.lock", timeout=PATIENCE)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UserError(f"{name} is being run by another process; let it end, or end it, and run `dvc repro`") from None
+    with lock:
+        _inputs.append(Inputs(name))
+        yield
+
+
+def _wait_for_dvc() -> None:
+    """Return once the process that runs this one is gone, `dvc` that was killed for example, without its children."""
+    import psutil
+
+    owner = next(process for process in psutil.Process().parents() if process.name() not in warm_client.SHELLS)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        while owner.is_running() and owner.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.5)
+
+
+def _trouble(error: OSError) -> str:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT) or "requested and" in str(error)  # NumPy's words, without errno
+    path = error.filename or os.getcwd()
+    if full:
+        return f"{path}: No space left on device; free some, and run the same command again"
+    return f"{path}: {error.strerror or error}"

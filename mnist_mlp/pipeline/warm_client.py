@@ -1,0 +1,125 @@
+"""Run stages in forks of a warm process, which has imported TensorFlow, MLflow and all else that takes seconds.
+
+The first training that a `dvc` runs starts the warm process (warm_server.py), which ends with this `dvc`, its owner.
+The stage's own process then is a client: it hands over its arguments, folder, environment and standard streams, passes
+signals on, and exits as its fork does. If any of it can't work, the stage runs by itself, to the same bytes.
+
+Only the standard library is imported here, since every stage waits for it.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import struct
+import sys
+from typing import Any
+
+SHELLS = {"sh", "bash", "dash", "zsh", "ksh", "fish"}
+MESSAGE = 100  # bytes of an answer, at most
+
+
+def run_forked(module: str, starts_server: bool) -> None:
+    """Run a stage in a fork of the warm process, and exit as the fork does. Return if the stage must run by itself.
+
+    module: the stage's; starts_server: start the warm process if there is none. Raises UserError if it is killed.
+    """
+    if not hasattr(os, "pidfd_open"):  # Linux has it
+        return
+    try:
+        connection = _connect(starts_server)
+        socket.send_fds(connection, [_request(module)], [0, 1, 2])
+        if connection.recv(MESSAGE) != b"started":
+            return
+    except OSError:
+        return
+    _pass_signals_on(connection)
+    try:
+        code = int(connection.recv(MESSAGE))
+    except (OSError, ValueError):
+        from mnist_mlp.errors import UserError
+
+        raise UserError(f"{module}: the warm process that ran it was killed; run the same command again") from None
+    if code < 0:
+        with contextlib.suppress(OSError):  # SIGKILL's can't be set
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    sys.exit(code)
+
+
+def _connect(starts_server: bool) -> socket.socket:
+    """Return a connection to the owner's warm process, by an abstract socket. Raise OSError if there is none."""
+    owner = _owner()
+    address = "\0mnist-mlp {} {} {} {}".format(os.getuid(), *owner, os.readlink("/proc/self/ns/pid"))
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        connection.connect(address)
+    except ConnectionRefusedError:
+        if not starts_server:
+            raise
+        with contextlib.suppress(OSError):  # another stage starts it at this moment
+            _start_server(address, owner)
+        connection.connect(address)
+    peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    if struct.unpack("3i", peer)[1] != os.getuid():
+        raise PermissionError("another user's socket")
+    return connection
+
+
+def _owner() -> tuple[int, int]:
+    """Return the number and the start time of the nearest ancestor that is no shell. Raise OSError if there is none."""
+    pid = os.getppid()
+    while True:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            name, _, rest = file.read().partition("(")[2].rpartition(") ")
+        fields = rest.split()
+        if name not in SHELLS:
+            return pid, int(fields[19])
+        pid = int(fields[1])
+
+
+def _start_server(address: str, owner: tuple[int, int]) -> None:
+    """Start the warm process on a socket that listens already: clients connect at once, and wait for the imports."""
+    import subprocess
+
+    script, pidfd = os.path.join(os.path.dirname(__file__), "warm_server.py"), os.pidfd_open(owner[0])
+    try:
+        if _owner() != owner:  # the descriptor may be another process's of that number
+            raise ProcessLookupError
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+            listener.bind(address)
+            listener.listen()
+            subprocess.Popen(
+                [sys.executable, "-P", script, str(listener.fileno()), str(pidfd)],
+                pass_fds=(listener.fileno(), pidfd), process_group=0,
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+    finally:
+        os.close(pidfd)
+
+
+def _request(module: str) -> bytes:
+    os.umask(umask := os.umask(0))
+    request = {
+        "module": module, "arguments": sys.argv[1:], "folder": os.getcwd(), "umask": umask,
+        "environment": dict(os.environ), "python": [sys.executable, sys.prefix],
+    }  # fmt: skip
+    return json.dumps(request).encode()
+
+
+def _pass_signals_on(connection: socket.socket) -> None:
+    """Send the numbers of the signals that this process gets. Ctrl-Z stops the fork and this process."""
+
+    def send(number: int, *_: Any) -> None:
+        with contextlib.suppress(OSError):  # the warm process was killed
+            connection.send(bytes([number]))
+
+    def stop(*_: Any) -> None:
+        send(signal.SIGSTOP)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        send(signal.SIGCONT)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, stop if number == signal.SIGTSTP else send)

@@ -1,0 +1,184 @@
+"""Every figure of the project, by matplotlib's objects alone: without pyplot or a user's style, safe in threads.
+
+Nine inches wide make a figure whose text reads well at the 900 pixels that a README gives it.
+"""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from mnist_mlp import files
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH, DPI = 9.0, 150
+# Okabe and Ito's palette, told apart by the colour-blind: the same colour for the same thing in every figure.
+TRAIN, VALIDATION = "#0072B2", "#E69F00"
+STUDY = {"architectures": "#009E73", "techniques": "#CC79A7", "penalties": "#56B4E9", "candidate": "#D55E00"}
+INK, FAINT = "#333333", "#DDDDDD"
+LABEL = {"loss": "cross-entropy (nats)", "accuracy": "accuracy (%)"}
+TICKS = (0, 20, 40, 60, 70, 80, 85, 90, 92, 94, 95, 96, 97, 97.5, 98, 98.5, 99, 99.2, 99.5, 99.7, 99.9)
+_drawing = threading.Lock()
+
+
+@contextlib.contextmanager
+def _alone_with_defaults() -> Iterator[None]:
+    """Draw one figure at a time, with matplotlib's defaults: its settings are global to the process."""
+    import matplotlib
+
+    defaults = {key: value for key, value in matplotlib.rcParamsDefault.items() if not key.startswith("backend")}
+    with _drawing, matplotlib.rc_context(defaults):
+        yield
+
+
+@_alone_with_defaults()
+def learning_curves(history: "pd.DataFrame", metric: Literal["loss", "accuracy"], title: str) -> "Figure":
+    """Draw what the notebooks draw: a metric by epoch, train and validation; thin: each replicate, thick: their mean.
+
+    history: columns seed, epoch (from 1), loss, accuracy, val_loss, val_accuracy; losses in nats, accuracies in [0, 1].
+    """
+    figure, axes = _figure(6, 4, layout=None)  # a third less time to draw; the margins are all alike
+    figure.subplots_adjust(left=0.14, right=0.98, bottom=0.12, top=0.92)
+    seeds = history["seed"].nunique()
+    for column, what, colour in ((metric, "train", TRAIN), (f"val_{metric}", "validation", VALIDATION)):
+        label = f"{what}, mean of {seeds} seeds" if seeds > 1 else what
+        _curve(axes, history, column, colour, label)
+    if seeds > 1:
+        axes.plot([], [], color=INK, linewidth=0.7, label="each seed")
+    axes.set(title=title, xlabel="epoch", ylabel=LABEL[metric])
+    axes.legend(frameon=False)
+    return figure
+
+
+@_alone_with_defaults()
+def accuracies(results: "pd.DataFrame", published: "pd.DataFrame | None", title: str) -> "Figure":
+    """Draw every variant's test accuracy, by study, the best on top; first the candidate, and a line down from it.
+
+    results: columns study, variant, seed, test_accuracy in [0, 1], the candidate last; published: study, variant,
+    test_accuracy, or None. The scale is logarithmic in the error, so that both 88 % and 98.5 % can be read.
+    """
+    from matplotlib.lines import Line2D
+
+    scores = results.assign(percent=100 * results["test_accuracy"]).groupby(["study", "variant"], sort=False)["percent"]
+    means = scores.mean()
+    *studies, candidate = means.index.unique("study")
+    figure, axes = _figure(WIDTH, 1.5 + 0.2 * (len(means) + 1.5 * len(studies)))
+    rows, y = {0.0: (candidate, candidate)}, 1.5  # y: (study, variant or None for a heading)
+    for study in studies:
+        rows[y] = (study, None)
+        for variant in means[study].sort_values(ascending=False, kind="stable").index:
+            y += 1
+            rows[y] = (study, variant)
+        y += 1.5
+    for y, (study, variant) in rows.items():
+        if variant is not None:
+            dots, colour = scores.get_group((study, variant)), STUDY[study]
+            axes.plot(dots, [y] * len(dots), "o-", color=colour, markersize=5, alpha=0.5, markeredgewidth=0)
+            axes.plot(dots.mean(), y, "|", color=colour, markersize=11, markeredgewidth=2.5)
+    legend = [
+        Line2D([], [], color=INK, marker="o", markersize=5, alpha=0.5, markeredgewidth=0, label="each seed"),
+        Line2D([], [], color=INK, marker="|", markersize=11, markeredgewidth=2.5, linestyle="", label="mean"),
+    ]
+    if published is not None:
+        then = published.set_index(["study", "variant"])["test_accuracy"].reindex(list(rows.values())) * 100
+        legend += axes.plot(then, list(rows), "D", color=INK, fillstyle="none", markersize=5, label="published")
+    middle, colour = means[candidate].iloc[0], STUDY[candidate]
+    line = axes.axvline(middle, zorder=0.5, color=colour, linewidth=1, linestyle="--", label="candidate's mean")
+    legend.append(line)
+
+    _error_scale(axes, "x")
+    axes.set_yticks(list(rows), [variant or study for study, variant in rows.values()], fontsize=9)
+    for tick, (study, variant) in zip(axes.get_yticklabels(), rows.values(), strict=True):
+        if variant in (None, candidate):
+            tick.set(fontweight="bold", color=STUDY[study])
+    axes.tick_params(axis="y", length=0)
+    axes.set(ylim=(max(rows) + 0.8, -0.8), xlabel="test accuracy (%), on a scale of the error's logarithm")
+    axes.set_title(title)
+    figure.legend(handles=legend, loc="outside lower center", ncols=len(legend), frameon=False)
+    return figure
+
+
+@_alone_with_defaults()
+def technique_map(means: "pd.DataFrame", title: str) -> "Figure":
+    """Draw a heat map: mean test accuracy in [0, 1] of each technique (index) with each activation (columns)."""
+    figure, axes = _figure(WIDTH, 1.4 + 0.42 * len(means))
+    percent = 100 * means.to_numpy()
+    picture = axes.imshow(percent, cmap="viridis", aspect="auto")
+    light = np.asarray(picture.norm(percent))
+    for (i, j), value in np.ndenumerate(percent):
+        if np.isfinite(value):
+            colour = "black" if light[i, j] > 0.6 else "white"
+            axes.text(j, i, f"{value:.2f}", ha="center", va="center", color=colour)
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+    axes.set_xticks(range(means.shape[1]), means.columns)
+    axes.set_yticks(range(len(means)), means.index)
+    axes.tick_params(length=0)
+    axes.set(title=title, xlabel="activation", ylabel="technique")
+    figure.colorbar(picture, label="test accuracy (%)", pad=0.01).outline.set_visible(False)
+    return figure
+
+
+@_alone_with_defaults()
+def validation_curves(curves: "dict[str, tuple[str, pd.DataFrame]]", title: str) -> "Figure":
+    """Draw validation accuracy by epoch. curves: label -> (study, history), in the legend's order."""
+    figure, axes = _figure(WIDTH, 4.5)
+    for label, (study, history) in curves.items():
+        _curve(axes, history, "val_accuracy", STUDY[study], label)
+    _error_scale(axes, "y")
+    axes.set(title=title, xlabel="epoch")
+    axes.set_ylabel("validation accuracy (%), on a scale\nof the error's logarithm")
+    axes.legend(frameon=False, title="thick: mean; thin: each seed", alignment="left")
+    return figure
+
+
+@_alone_with_defaults()
+def save(figure: "Figure", path: Path) -> None:
+    """Write a PNG whose bytes follow from the figure alone, whole or not at all."""
+    with files.replaced_file(path) as partial:
+        figure.savefig(partial, format="png", dpi=DPI, metadata={"Software": None})
+
+
+def _figure(
+    width: float, height: float, layout: Literal["constrained"] | None = "constrained"
+) -> tuple["Figure", "Axes"]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout=layout)
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.grid(color=FAINT, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _curve(axes: "Axes", history: "pd.DataFrame", column: str, colour: str, label: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    table = history.pivot(index="epoch", columns="seed", values=column) * (100 if "accuracy" in column else 1)
+    marker = "o" if len(table) == 1 else None
+    if table.shape[1] > 1:
+        axes.plot(table.index, table, color=colour, linewidth=0.7, alpha=0.6, marker=marker)
+    axes.plot(table.index, table.mean(axis=1), color=colour, linewidth=2, marker=marker, label=label)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
+
+
+def _error_scale(axes: "Axes", which: Literal["x", "y"]) -> None:
+    """Set a scale of percents that is logarithmic in 100 less them; above 99.95 is drawn as 99.95."""
+    scale = {"functions": (lambda percent: -np.log(np.maximum(100 - percent, 0.05)), lambda y: 100 - np.exp(-y))}
+    getattr(axes, f"set_{which}scale")("function", **scale)
+    axes.autoscale()
+    axis = getattr(axes, f"{which}axis")
+    low, high = axis.get_view_interval()
+    axis.set_ticks(
+        [tick for tick in TICKS if low <= tick <= high], [f"{tick:g}" for tick in TICKS if low <= tick <= high]
+    )

@@ -1,0 +1,57 @@
+"""Numbers and variants as the reports write them."""
+
+from collections.abc import Callable
+
+import pandas as pd
+
+from mnist_mlp.config import Variant
+
+
+def percent(share: float) -> str:
+    """Return a share in [0, 1] as percent; nothing for a missing one."""
+    return f"{100 * share:.2f}" if pd.notna(share) else ""
+
+
+def points(difference: float) -> str:
+    """Return a difference of shares in percentage points, with its sign."""
+    return f"{100 * difference:+z.2f}" if pd.notna(difference) else ""
+
+
+def span(low: float, high: float, of: Callable[[float], str] = percent) -> str:
+    """Return an interval."""
+    return f"[{of(low)}, {of(high)}]" if pd.notna(low) else ""
+
+
+def accuracy(row: pd.Series) -> str:
+    """Return a variant's mean test accuracy in percent ± its sd over seeds. row: of variants.csv."""
+    sd = row["test_accuracy_sd"]
+    return percent(row["test_accuracy"]) + (f" ± {100 * sd:.2f}" if pd.notna(sd) else "")
+
+
+def chance(p: float) -> str:
+    """Return a p-value."""
+    return "p unknown" if pd.isna(p) else "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number and its noun, for example `2 seeds`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def listed(names: list[str], most: int = 99) -> str:
+    """Return names, each as code: `a`, `b` and `c`; beyond `most` of them only how many more there are."""
+    words = [f"`{name}`" for name in names[:most]]
+    if len(names) > most:
+        words.append(f"{len(names) - most} more")
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def optimizer(variant: Variant) -> str:
+    """Return a variant's optimizer, with the learning rate unless it is the default."""
+    return variant.optimizer + ("" if variant.learning_rate == "default" else f" {variant.learning_rate:g}")
+
+
+def seeds(table: pd.DataFrame) -> str:
+    """Return how many seeds the variants of a table have."""
+    fewest, most = table["replicates"].min(), table["replicates"].max()
+    return count(most, "seed") if fewest == most else f"{fewest} to {most} seeds"

@@ -1,0 +1,240 @@
+"""The comparison as one page, reports/comparison.html: opens without a network, on a phone, in print, light and dark.
+
+Its charts are tables whose cells are drawn in, or small SVGs, both in units of their own width; page.html.jinja has the
+words and the layout, this file what they show.
+"""
+
+import base64
+import io
+import re
+from typing import Any
+
+import jinja2
+import numpy as np
+import pandas as pd
+from markupsafe import Markup, escape
+
+from mnist_mlp.report import formatting, published, summary
+from mnist_mlp.report.results import Results, grid, identical, warning
+
+TICKS = (0, 50, 70, 80, 85, 90, 93, 95, 96, 97, 97.5, 98, 98.5, 99, 99.5, 99.8, 99.9)
+WORDS = {"better": "better", "worse": "worse", "undecided": "undecided", "beats": "beats", "loses": "loses to",
+         "identical": "identical to"}  # fmt: skip
+
+
+def html(results: Results) -> str:
+    """Return reports/comparison.html."""
+    loader = jinja2.PackageLoader("mnist_mlp.report", ".")
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
+        "code": code,
+        "percent": formatting.percent,
+        "points": formatting.points,
+        "chance": formatting.chance,
+    }
+    return environment.get_template("page.html.jinja").render(
+        results=results,
+        dataset=results.metrics["dataset"],
+        warning=warning(results),
+        summary=summary.summary(results),
+        limits=summary.limits(results),
+        variants=_variants(results),
+        intervals=_intervals(results),
+        effects=_effects(results.effects),
+        heat=_heat(results),
+        matrix=_matrix(results),
+        unbeaten=results.unbeaten,
+        best=_best(results),
+        digits=_digits(results),
+        identical=[(group.to_dict("records"), reason) for group, reason in identical(results)],
+        noise=published.published_noise(results),
+        run_sd=published.run_sd(results, "techniques"),
+        fidelity=published.fidelity(results).to_dict("records"),
+        agreement=published.agreement(results),
+        contradictions=list(published.contradictions(results)),
+        tabled=published.tabled(results).to_dict("records") if results.published is not None else [],
+        curves=_curves(results),
+        span=formatting.span,
+        signed=lambda low, high: formatting.span(low, high, formatting.points),
+    )
+
+
+def code(text: str) -> Markup:
+    """Return a text as markup: `x` as code, no line break before %, the rest escaped."""
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text)).replace(" %", "\u00a0%")))
+
+
+class Scale:
+    """Map values onto 0 to 100. errors: by the logarithm of 1 - value, so that 88 % and 98.5 % can both be read."""
+
+    def __init__(self, low: float, high: float, errors: bool = False):
+        self.errors, self.low, self.high = errors, 0.0, 1.0
+        self.low, self.high = self._raw(low), self._raw(high)
+
+    def _raw(self, value: float) -> float:
+        return -float(np.log(max(1 - value, 5e-4))) if self.errors else value
+
+    def __call__(self, value: float) -> float:
+        share = (self._raw(value) - self.low) / ((self.high - self.low) or 1)
+        return round(100 * min(max(share, 0.0), 1.0), 2)
+
+    def ticks(self, apart: float = 12) -> list[tuple[float, str]]:
+        """Return accuracies in percent and their places, no two nearer than `apart`."""
+        found: list[tuple[float, str]] = []
+        for tick in reversed(TICKS):
+            at, value = self(tick / 100), self._raw(tick / 100)
+            if self.low <= value <= self.high and all(abs(at - other) >= apart for other, _ in found):
+                found.append((at, f"{tick:g}"))
+        return found[::-1]
+
+
+def _variants(results: Results) -> list[dict[str, Any]]:
+    rows = results.table.to_dict("records")
+    for row in rows:
+        variant = results.params.variant(row["study"], row["variant"])
+        row |= {"layers": variant.describe(), "activation": variant.activation}
+        row |= {"optimizer": formatting.optimizer(variant), "word": WORDS.get(row["verdict"], "")}
+    return rows
+
+
+def _intervals(results: Results) -> dict[str, Any]:
+    """Return every variant's mean, interval, seeds and published figure, by study, the best first."""
+    table = results.table
+    ends = pd.concat([table["low"], table["high"], results.replicates["test_accuracy"], table["published"]]).dropna()
+    scale = Scale(max(ends.min(), 0), min(ends.max() + 0.001, 0.9995), errors=True)
+    scores = results.replicates.groupby(["study", "variant"])["test_accuracy"]
+    studies = {}
+    for study, rows in table.groupby("study", sort=False):
+        studies[study] = [
+            row._asdict() | {
+                "dots": [scale(score) for score in scores.get_group((study, row.variant))],
+                "at": scale(row.test_accuracy),
+                "then": scale(row.published) if row.published == row.published else None,
+                "ends": (scale(row.low), scale(row.high)) if row.low == row.low else None,
+            }
+            for row in rows.sort_values("rank", kind="stable").itertuples()
+        ]  # fmt: skip
+    return {"studies": studies, "ticks": scale.ticks(), "candidate": scale(results.candidate["test_accuracy"])}
+
+
+def _effects(effects: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
+    """Return the averaged effects of every factor, and those within each activation as `<factor>, within`.
+
+    Either kind is drawn on a scale of its own, around zero, which techniques and activations share."""
+    tables: dict[str, list[dict[str, Any]]] = {}
+    within = effects["within"].notna()
+    for _, rows in effects.groupby([within, effects["factor"] == "penalty"], sort=False):
+        reach = max([0.001, *rows[["low", "high", "difference"]].astype(float).abs().max().dropna()])
+        scale = Scale(-reach, reach)
+        for row in rows.itertuples():
+            ends = (scale(row.low), scale(row.high)) if row.low == row.low else None
+            drawn = {"at": scale(row.difference), "ends": ends, "reach": reach}
+            kind = ", within" if isinstance(row.within, str) else ""
+            tables.setdefault(row.factor + kind, []).append(row._asdict() | drawn)
+    return tables
+
+
+def _heat(results: Results) -> dict[str, Any]:
+    table = grid(results)
+    values = table.to_numpy()
+    scale = Scale(float(np.nanmin(values)), float(np.nanmax(values)))
+    rows = [
+        (technique, [(value, scale(value)) if value == value else None for value in row])
+        for technique, row in zip(table.index, values, strict=True)
+    ]
+    return {"activations": list(table.columns), "rows": rows}
+
+
+def _matrix(results: Results) -> dict[str, Any]:
+    """Return all distinct models, the best first, and the cells in which the row's model is better, or worse."""
+    distinct = results.table[results.table["identical_to"].isna()].sort_values("rank", kind="stable")
+    names = [f"{row.study}/{row.variant}" for row in distinct.itertuples()]
+    models = [(row.study, row.variant) for row in distinct.itertuples()]
+    place = {name: i for i, name in enumerate(names)}
+    paths: dict[str, list[tuple[int, int]]] = {"better": [], "worse": []}
+    for row in results.pairs[results.pairs["verdict"] != "undecided"].itertuples():
+        i, j = place[f"{row.study}/{row.variant}"], place[f"{row.other_study}/{row.other_variant}"]
+        first, second = ("better", "worse") if row.verdict == "better" else ("worse", "better")
+        paths[first].append((i, j))
+        paths[second].append((j, i))
+    drawn = {word: "".join(f"M{j} {i}h1v1h-1z" for i, j in sorted(cells)) for word, cells in paths.items()}
+    return {"models": models, "paths": drawn, "decided": len(paths["better"]), "pairs": len(results.pairs)}
+
+
+def _best(results: Results) -> dict[str, Any]:
+    """Return how often the studies' best and the candidate are right, by confidence, and what they mix up."""
+    chosen = {}
+    for row in (results.best, results.candidate):
+        key = (row["study"], row["variant"])
+        bins, cells = (
+            table[(table["study"] == key[0]) & (table["variant"] == key[1])]
+            for table in (results.calibration, results.confusion)
+        )
+        counts = cells.pivot(index="true", columns="predicted", values="count")
+        counts = counts.reindex(index=range(10), columns=range(10)).fillna(0).astype(int)
+        wrong = counts.to_numpy() * (1 - np.eye(10, dtype=int))
+        chosen["/".join(dict.fromkeys(key))] = {
+            "bins": bins.assign(size=1 + np.log10(bins["count"])).to_dict("records"),
+            "confusion": counts.to_numpy().tolist(), "most": max(int(wrong.max()), 1),
+            "replicates": int(row["replicates"]),
+        }  # fmt: skip
+    return chosen
+
+
+def _digits(results: Results) -> dict[str, Any]:
+    from PIL import Image  # matplotlib's
+
+    shown = []
+    for digit in results.hardest["digits"]:
+        file = io.BytesIO()
+        Image.frombytes("L", (28, 28), base64.b64decode(digit["pixels"])).save(file, "PNG", optimize=True)
+        shown.append(digit | {"png": base64.b64encode(file.getvalue()).decode()})
+    return {"runs": results.hardest["runs"], "shown": shown}
+
+
+def _curves(results: Results) -> dict[str, list[dict[str, Any]]]:
+    """Return each study's distinct models' curves, as SVG polylines over 100 x 60."""
+    distinct = results.table[results.table["identical_to"].isna()]
+    histories = dict(list(results.history.groupby(["study", "variant"])))
+    then = {} if results.published is None else results.published.set_index(["study", "variant"]).to_dict("index")
+    curves: dict[str, list[dict[str, Any]]] = {}
+    for study, rows in distinct.groupby("study", sort=False):
+        table = results.history[results.history["study"] == study]
+        last = int(table["epoch"].max())
+        accuracy = Scale(*_range(table, "accuracy"), errors=True)
+        low, high = _range(table, "loss")
+        loss = Scale(0, max(high, 1e-9) if low < 0 else high)
+        across = Scale(min(1, last - 1), last)
+        for row in rows.itertuples():
+            figure = then.get((study, row.variant), {})
+            drawn = {
+                metric: _lines(histories[study, row.variant], metric, across, scale)
+                for metric, scale in (("accuracy", accuracy), ("loss", loss))
+            }
+            marks = {split: 60 - 0.6 * accuracy(figure[f"{split}_accuracy"]) for split in ("train", "test") if figure}
+            curves.setdefault(study, []).append({
+                "variant": row.variant, "accuracy": formatting.accuracy(pd.Series(row._asdict())), "last": last,
+                "lines": drawn, "ticks": [(60 - 0.6 * at, text) for at, text in accuracy.ticks()], "most": high,
+                "marks": marks, "published": figure,
+            })  # fmt: skip
+    return curves
+
+
+def _range(table: pd.DataFrame, metric: str) -> tuple[float, float]:
+    """Return the range of train and validation; of losses, up to what 98 % of the epochs stay below."""
+    values = table[[metric, f"val_{metric}"]].to_numpy()
+    return float(values.min()), float(values.max() if metric == "accuracy" else np.quantile(values, 0.98))
+
+
+def _lines(history: pd.DataFrame, metric: str, across: Scale, scale: Scale) -> dict[str, list[str]]:
+    """Return for train and validation each seed's polyline; a single point stands twice, as a dot."""
+    columns = {"train": metric, "validation": f"val_{metric}"}
+    lines: dict[str, list[str]] = {"train": [], "validation": []}
+    for _, seed in history.groupby("seed"):
+        at = [across(epoch) for epoch in seed["epoch"]]
+        for name, column in columns.items():
+            points = [f"{x:g},{60 - 0.6 * scale(value):.1f}" for x, value in zip(at, seed[column], strict=True)]
+            lines[name].append(" ".join(points * (2 if len(points) == 1 else 1)))
+    return lines

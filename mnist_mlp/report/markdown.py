@@ -1,0 +1,232 @@
+"""The comparison in Markdown: reports/comparison.md, the short form of comparison.html, and README.md's block."""
+
+import numpy as np
+
+from mnist_mlp.config import Protocol
+from mnist_mlp.evaluation.statistics import ALPHA
+from mnist_mlp.report import formatting, published
+from mnist_mlp.report.formatting import accuracy, chance, count, percent, points, span
+from mnist_mlp.report.results import Results, identical, warning
+from mnist_mlp.report.summary import limits, summary
+
+FIGURES = {
+    "accuracy.png": "Test accuracy of every variant, by study: each seed, the mean, on MNIST the published figure",
+    "techniques.png": "Heat map of mean test accuracy by technique and activation",
+    "curves.png": "Validation accuracy by epoch: the candidate and the best variant of each study",
+}
+VERDICTS = {"beats": "beats", "loses": "loses to", "identical": "identical to", "undecided": "undecided"}
+
+
+def markdown(results: Results) -> str:
+    """Return reports/comparison.md."""
+    parts = ["# Comparison", *_note(results), "\n".join(f"- {line}" for line in summary(results))]
+    parts += ["Everything, with the statistics behind it: [comparison.html](comparison.html)."]
+    parts += [_picture("accuracy.png"), *_candidate(results)]
+    for study, body in results.params.studies.items():
+        parts += [f"## Study `{study}`", _protocol(body.protocol, len(body.variants)), _study(results, study)]
+        if study == "techniques":
+            parts.append(_picture("techniques.png"))
+    parts += [*_effects(results), *_identical(results)]
+    if results.published is not None:
+        parts += [*_agreement(results), *_contradictions(results)]
+    return "\n\n".join([*parts, "## Limits", "\n".join(f"- {line}" for line in limits(results))]) + "\n"
+
+
+def block(results: Results) -> str:
+    """Return what README.md shows between its markers."""
+    parts = [*_note(results), " ".join(summary(results)), _picture("accuracy.png", "reports/")]
+    parts += [_study(results, "architectures"), _picture("techniques.png", "reports/")]
+    parts += [_picture("curves.png", "reports/")]
+    parts += ["All tables: [reports/comparison.md](reports/comparison.md), and in full reports/comparison.html."]
+    return "\n\n".join(parts)
+
+
+def terminal(results: Results) -> list[str]:
+    """Return the terminal's lines: the candidate's accuracy, its place, which variants it beats or loses to."""
+    candidate, metrics = results.candidate, results.metrics
+    what = f"mean ± sd of {candidate['replicates']} seeds" if candidate["replicates"] > 1 else "one seed"
+    lines = [
+        f"candidate: {accuracy(candidate)} % of {metrics['test_images']:,} test images right ({what})",
+        f"place: {metrics['rank']} of {len(results.table)} by its mean "
+        f"({metrics['rank_best']} to {metrics['rank_worst']} beyond doubt)",
+    ]
+    for verdict in ("beats", "loses", "identical"):
+        names = results.names(verdict)
+        if names or verdict != "identical":
+            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+            lines.append(f"{VERDICTS[verdict]}{_found(names[:5], len(names))}{more}")
+    return [*filter(None, [warning(results)]), *lines]
+
+
+def _note(results: Results) -> list[str]:
+    return [f"> **{line}**" for line in filter(None, [warning(results)])]
+
+
+def _candidate(results: Results) -> list[str]:
+    candidate, variant = results.candidate, results.params.candidate
+    lists = []
+    for verdict in VERDICTS:
+        names = [f"`{name}`" for name in results.names(verdict)]
+        lists.append(f"- {VERDICTS[verdict]}{_found(names, len(names))}")
+    return [
+        "## The candidate",
+        f"{variant.describe()}; {variant.activation}, {formatting.optimizer(variant)}, batch {variant.batch_size}, "
+        f"{count(variant.epochs, 'epoch')}, {count(len(variant.seeds), 'seed')}; {candidate['parameters']:,.0f} "
+        f"parameters: {accuracy(candidate)} % of the test images right, test loss {candidate['test_loss']:.4f} nats. "
+        "Against the studies' variants it",
+        "\n".join(lists),
+        "Beats and loses are beyond doubt: in a paired comparison on the same test images that reckons with the "
+        "chance in the images and in the seeds, made so that any wrong verdict among the "
+        f"{len(results.studied)} has a chance of {100 * ALPHA:.0f} % at most (Holm). It has more where "
+        "the candidate scatters over its seeds much more than the studies' models do: give such a candidate more "
+        "seeds. Numbers: [variants.csv](variants.csv); rule: [statistics.py](../mnist_mlp/evaluation/statistics.py).",
+        _picture("curves.png"),
+    ]
+
+
+def _study(results: Results, study: str) -> str:
+    rows, table = [], results.studied[results.studied["study"] == study]
+    for _, row in table.iterrows():
+        variant = results.params.variant(study, row["variant"])
+        cells = {
+            "variant": f"`{variant.name}`",
+            "activation": variant.activation,
+            "optimizer": formatting.optimizer(variant),
+            "layers": variant.describe(),
+            "test accuracy (%)": accuracy(row),
+            "95 % interval": span(row["low"], row["high"]),
+            "published (%)": percent(row["published"]),
+            "difference (points)": points(row["test_accuracy"] - row["published"]),
+            "test loss (nats)": f"{row['test_loss']:.4f}",
+            "train accuracy (%)": percent(row["train_accuracy"]),
+            "parameters": f"{row['parameters']:,.0f}",
+            "the candidate": VERDICTS[row["verdict"]],
+        }
+        if table["published"].isna().all():
+            del cells["published (%)"], cells["difference (points)"]
+        rows.append(cells)
+    return _table(rows)
+
+
+def _protocol(protocol: Protocol, variants: int) -> str:
+    trained = {"last_epoch": "its running mean over the last epoch", "finished_model": "the finished model's"}
+    return (
+        f"{count(variants, 'variant')}, each of {count(len(protocol.seeds), 'seed')}, "
+        f"{count(protocol.epochs, 'epoch')}, batch {protocol.batch_size}. Figures are means over the seeds, the test "
+        f"accuracy's with its sd; train accuracy is {trained[protocol.train_metrics]}; losses are cross-entropies, "
+        "without penalties."
+    )
+
+
+def _effects(results: Results) -> list[str]:
+    rows = [
+        {
+            "effect": f"{row.factor} `{row.level}` against `{row.reference}`",
+            "difference (points)": points(row.difference),
+            "95 % interval": span(row.low, row.high, points),
+            "Holm's p": chance(row.p_holm),
+        }
+        for row in results.effects[results.effects["within"].isna()].itertuples()
+    ]
+    text = (
+        "Differences in test accuracy, averaged over the grid of techniques (or penalties) and activations; identical "
+        "models count once."
+    )
+    joint = [f"{what} {chance(p)}" for what, p in results.statistics["joint_p"].items() if p is not None]
+    if joint:
+        text += f" All levels of a factor at once: {', '.join(joint)}."
+    return ["## Effects", text, _table(rows)] if rows else []
+
+
+def _identical(results: Results) -> list[str]:
+    rows, spreads = [], []
+    for group, reason in identical(results):
+        rows.append({
+            "identical": " = ".join(f"`{name}`" for name in group["variant"]),
+            "test accuracy (%)": accuracy(group.iloc[0]),
+            "why": reason,
+        })  # fmt: skip
+        if results.published is not None:
+            then = group["published"].dropna()
+            spreads.append(then.max() - then.min() if len(then) > 1 else np.nan)
+            rows[-1] |= {
+                "published (%)": ", ".join(map(percent, then)),
+                "published spread (points)": percent(spreads[-1]),
+            }
+    if not rows:
+        return ["## Identical models", "None: no two variants gave the same probabilities."]
+    text = (
+        "These gave the same probabilities to the bit, seed by seed: what sets them apart changes nothing that is "
+        "learned."
+    )
+    if np.isfinite(spreads).any():
+        noise, freedom = published.published_noise(results)
+        text += (
+            f" Their published figures differ by up to {percent(np.nanmax(spreads))} points: chance, no effect. They "
+            f"tell the notebooks' own sd over seeds: {percent(noise)} points ({freedom} degrees of freedom)"
+            + "".join(
+                f"; ours is {percent(published.run_sd(results, study))} in `{study}`" for study in _twinned(results)
+            )
+            + "."
+        )
+    return ["## Identical models", text, _table(rows)]
+
+
+def _twinned(results: Results) -> list[str]:
+    return list(results.studied[results.studied["identical_to"].notna()]["study"].unique())
+
+
+def _agreement(results: Results) -> list[str]:
+    rows = []
+    for study, group in published.fidelity(results).groupby("study", sort=False):
+        gap = group["test_accuracy"] - group["published"]
+        worst = group.loc[gap.abs().idxmax()]
+        known = group["run_low"].notna().all()
+        rows.append({
+            "study": f"`{study}`",
+            "figures": f"{len(group)}",
+            "mean (points)": points(gap.mean()),
+            "mean, unsigned (points)": percent(gap.abs().mean()),
+            "largest (points)": f"{points(worst['test_accuracy'] - worst['published'])} (`{worst['variant']}`)",
+            "sd over seeds (points)": percent(published.run_sd(results, study)),
+            "within": f"{group['inside'].sum()} of {len(group)}" if known else "",
+            "outside": ", ".join(f"`{name}`" for name in group[~group["inside"]]["variant"]) if known else "",
+        })  # fmt: skip
+    text = (
+        "A difference is our mean test accuracy less the published one. The sd is pooled over the study's distinct "
+        "models. Within: how many published figures lie where one more run of ours, of a new seed on the same images, "
+        "would lie in 95 of 100 cases."
+    )
+    return ["## Agreement with the published figures", text, _table(rows)]
+
+
+def _contradictions(results: Results) -> list[str]:
+    rows, tabled = [], published.tabled(results)
+    for _, row in tabled.iterrows():
+        cells = {"variant": f"`{row['study']}/{row['variant']}`"}
+        for split in ("train", "test"):
+            printed, summed = row[f"{split}_accuracy"], row[f"summary_{split}_accuracy"]
+            cells[f"{split}, printed (%)"], cells[f"{split}, summary (%)"] = percent(printed), percent(summed)
+            cells[f"{split}, difference (points)"] = points(summed - printed) if summed != printed else ""
+        rows.append(cells)
+    assert results.published is not None
+    number = results.published["summary_test_accuracy"].count()
+    text = (
+        f"The first notebook ends in a summary table; {len(tabled)} of its {number} rows differ from what the same "
+        "notebook printed of the run. Compared above is what was printed."
+    )
+    lines = "\n".join(f"- {line}" for line in published.contradictions(results))
+    return ["## What the notebooks contradict themselves in", lines, text, _table(rows)]
+
+
+def _table(rows: list[dict[str, str]]) -> str:
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *(row.values() for row in rows)] if rows else []
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _picture(name: str, folder: str = "") -> str:
+    return f"![{FIGURES[name]}]({folder}figures/{name})"
+
+
+def _found(names: list[str], number: int) -> str:
+    return f": {number or 'none'}{' (' if names else ''}{', '.join(names)}{')' if names else ''}"

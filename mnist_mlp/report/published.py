@@ -1,0 +1,104 @@
+"""The reproduction against the notebooks: their published figures, and what they contradict themselves in."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from mnist_mlp.report.formatting import count, listed, percent
+from mnist_mlp.report.results import Results, identical
+
+
+def fidelity(results: Results) -> pd.DataFrame:
+    """Return the variants with a published figure; `inside`: whether it lies where one more run of ours would."""
+    table = results.studied.dropna(subset="published")
+    return table.assign(inside=(table["run_low"] <= table["published"]) & (table["published"] <= table["run_high"]))
+
+
+def agreement(results: Results) -> str:
+    """Return the sentence on how far the published figures are away."""
+    table = fidelity(results)
+    if table.empty:
+        return "No published figure is compared."
+    gap = (table["test_accuracy"] - table["published"]).abs()
+    largest = table.loc[gap.idxmax()]
+    inside = (
+        f"; {table['inside'].sum()} of them lie where one more run of ours would with 95 %"
+        if table["run_low"].notna().all()
+        else ""
+    )
+    return (
+        f"The {count(len(table), 'published figure')} are {100 * gap.mean():.2f} points away on average and at "
+        f"most {100 * gap.max():.2f} (`{largest['study']}/{largest['variant']}`){inside}."
+    )
+
+
+def published_noise(results: Results) -> tuple[float, int]:
+    """Return the notebooks' own sd over seeds, from identical models' figures, and its degrees of freedom."""
+    groups = [then for group, _ in identical(results) if len(then := group["published"].dropna()) > 1]
+    freedom = sum(len(then) - 1 for then in groups)
+    squares = sum(then.var() * (len(then) - 1) for then in groups)
+    return (float(np.sqrt(squares / freedom)), freedom) if freedom else (np.nan, 0)
+
+
+def run_sd(results: Results, study: str) -> float:
+    """Return the sd over seeds of one run's accuracy, pooled over a study's distinct models."""
+    rows = results.studied[(results.studied["study"] == study) & results.studied["identical_to"].isna()]
+    rows = rows[rows["replicates"] > 1]
+    if rows.empty:
+        return np.nan
+    return float(np.sqrt(np.average(rows["test_accuracy_sd"] ** 2, weights=rows["replicates"] - 1)))
+
+
+def contradictions(results: Results) -> Iterator[str]:
+    """Yield what the notebooks say against what they ran, one sentence each, from the data if the data show it."""
+    published, params = results.published, results.params
+    studied = results.studied.set_index(["study", "variant"])
+    if (claimed := ("architectures", "model8")) in studied.index:
+        may, row = results.unbeaten, studied.loc[claimed]
+        among = claimed in may.set_index(["study", "variant"]).index
+        yield (
+            f"\u201cmodel8 is the best model\u201d, the first notebook concludes, from one run each: here it is in "
+            f"place {row['rank']} by its mean and {'among' if among else 'not among'} the {len(may)} that may be the "
+            "best."
+        )
+    for study, group in results.studied.dropna(subset="published").groupby("study", sort=False):
+        then, now = group.loc[group["published"].idxmax(), "variant"], group.loc[group["rank"].idxmin(), "variant"]
+        if then != now:
+            yield f"The best of `{study}` is `{then}` by the published figures and `{now}` here."
+    for study, body in params.studies.items():
+        if published is None or study not in set(published["study"]):
+            continue
+        if body.protocol.validation == "test":
+            curves = results.history[results.history["study"] == study].groupby(["variant", "seed"])["val_accuracy"]
+            flattery = (curves.max() - curves.last()).mean()
+            yield (
+                f"`{study}` validates on the test images: whoever stopped at the best epoch there would report "
+                f"{percent(flattery)} points more on average than the last epoch's accuracy, by that choice alone."
+            )
+        if body.protocol.train_metrics == "last_epoch":
+            rows = results.studied[results.studied["study"] == study]
+            below = rows[rows["train_accuracy"] < rows["test_accuracy"]]["variant"].tolist()
+            yield (
+                f"The train accuracy of `{study}` is a running mean over the last epoch, dropout on and the weights "
+                f"still moving: {'below the test accuracy in ' + listed(below) if below else 'too low, if anything'}, "
+                "which says nothing of overfitting."
+            )
+    yield (
+        "The first notebook's heading of model4 promises a dropout after the third layer, and those of model6 and "
+        "model7 a dropout of 0.5, that its code lacks; the code is what is reproduced."
+    )
+    yield (
+        "The second notebook's techniques \u201cL1\u201d and \u201cL2\u201d penalize the input, which trains nothing; "
+        "what such a penalty does to weights is the study `penalties`, our own."
+    )
+
+
+def tabled(results: Results) -> pd.DataFrame:
+    """Return the rows of the first notebook's closing table that differ from what it printed of the same run."""
+    assert results.published is not None
+    rows = results.published.dropna(subset="summary_test_accuracy")
+    return rows[
+        (rows["train_accuracy"] != rows["summary_train_accuracy"])
+        | (rows["test_accuracy"] != rows["summary_test_accuracy"])
+    ]

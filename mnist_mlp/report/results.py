@@ -1,0 +1,165 @@
+"""What evaluate wrote to reports/, read and checked: all that comparison.md and comparison.html are made from."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mnist_mlp import files, paths
+from mnist_mlp.config import Params, Variant
+from mnist_mlp.config.choices import SAMPLE
+from mnist_mlp.config.layers import ActivityL1, Flatten
+from mnist_mlp.config.params import CANDIDATE
+from mnist_mlp.errors import UserError
+from mnist_mlp.evaluation import tables
+from mnist_mlp.evaluation.statistics import ALPHA
+from mnist_mlp.training.outputs import CURVES, METRICS
+
+COMPARABLE = "mnist"  # the data set that the published figures are of
+PARTS = ("train_accuracy", "test_accuracy", "summary_train_accuracy", "summary_test_accuracy")
+
+
+@dataclass(frozen=True)
+class Results:
+    """The reports as tables.
+
+    table: one row per variant, the candidate last: variants.csv, the means over seeds of test_loss, train_accuracy and
+    parameters, and the published test accuracy as `published`, missing unless the data set is MNIST. The others are
+    named as their files; replicates is results.csv."""
+
+    params: Params
+    table: pd.DataFrame
+    replicates: pd.DataFrame
+    history: pd.DataFrame
+    metrics: dict[str, Any]
+    published: pd.DataFrame | None
+    pairs: pd.DataFrame
+    effects: pd.DataFrame
+    statistics: dict[str, Any]
+    calibration: pd.DataFrame
+    confusion: pd.DataFrame
+    hardest: dict[str, Any]
+
+    @property
+    def candidate(self) -> pd.Series:
+        return self.table.iloc[-1]
+
+    @property
+    def studied(self) -> pd.DataFrame:
+        return self.table.iloc[:-1]
+
+    @property
+    def best(self) -> pd.Series:
+        """The studies' best variant by its mean, the first of equals."""
+        return self.studied.loc[self.studied["rank"].idxmin()]
+
+    @property
+    def unbeaten(self) -> pd.DataFrame:
+        """The studies' distinct models that may be the best: with 95 %, the true best is among them.
+
+        One is out where another is better, one-sided at 5 % divided by the number of others (Gupta 1965)."""
+        pairs = self.pairs[(self.pairs[["study", "other_study"]] != "candidate").all(axis=1)]
+        first, second = (pairs[f"{which}study"] + "/" + pairs[f"{which}variant"] for which in ("", "other_"))
+        distinct = self.studied[self.studied["identical_to"].isna()]
+        beyond = (pairs["p"] / 2 * (len(distinct) - 1) < ALPHA) & pairs["low"].notna()
+        losers = first.where(pairs["difference"] < 0, second)[beyond]
+        may = distinct[~(distinct["study"] + "/" + distinct["variant"]).isin(losers)]
+        return may.sort_values("rank", kind="stable")
+
+    def names(self, verdict: str) -> list[str]:
+        """Return the variants with this verdict of their duel with the candidate, the best first."""
+        return self.studied[self.studied["verdict"] == verdict].sort_values("rank", kind="stable")["variant"].tolist()
+
+
+def read(params: Params, reports: Path = paths.REPORTS, published_path: Path = paths.PUBLISHED) -> Results:
+    """Return the results. Raises UserError if a file is missing, or if they were made with another params.yaml."""
+    who = ["study", "variant"]
+    metrics = files.read_json(reports / "metrics.json", "dataset", "test_images", "rank", "rank_best", "rank_worst")
+    replicates = files.read_table(reports / "results.csv", [*who, "seed", *METRICS, "parameters"])
+    columns = ["replicates", "test_accuracy", "test_accuracy_sd", "rank", "identical_to", "error_images", "error_seeds",
+               "low", "high", "run_low", "run_high", "rank_low", "rank_high", "better", "worse",
+               "calibration_error", "verdict"]  # fmt: skip
+    table = files.read_table(reports / "variants.csv", [*who, *columns])
+    expected = [(variant.study, variant.name, seed) for variant in params.variants for seed in variant.seeds]
+    if list(replicates[[*who, "seed"]].itertuples(index=False, name=None)) != expected:
+        raise UserError(f"{reports / 'results.csv'}: other variants or seeds than params.yaml's; run `dvc repro`")
+    means = replicates.groupby(who)[["test_loss", "train_accuracy", "parameters"]].mean()
+    table, published = table.join(means, on=who).assign(published=np.nan), None
+    if metrics["dataset"] == COMPARABLE:
+        if not published_path.exists():
+            raise UserError(f"{published_path}: not found; it is in git: run `git checkout {published_path}`")
+        published = files.read_table(published_path, [*who, *PARTS])
+        then = published.set_index(who)["test_accuracy"].rename("published")
+        table = table.drop(columns="published").join(then, on=who)
+    others = {
+        "history": [*who, "seed", "epoch", *CURVES],
+        "pairs": [*who, "other_study", "other_variant", "difference", "low", "high", "p", "p_holm", "verdict"],
+        "effects": ["factor", "level", "reference", "within", "difference", "low", "high", "p", "p_holm"],
+        "calibration": [*who, "bin", "count", "confidence", "accuracy"],
+        "confusion": [*who, "true", "predicted", "count"],
+    }
+    read: dict[str, Any] = {
+        name: files.read_table(reports / f"{name}.csv", columns) for name, columns in others.items()
+    }
+    read["statistics"] = files.read_json(reports / "statistics.json", "models", "pairs", "joint_p", "studies")
+    read["hardest"] = files.read_json(reports / "hardest.json", "runs", "digits")
+    return Results(params, table, replicates, metrics=metrics, published=published, **read)
+
+
+def warning(results: Results) -> str | None:
+    """Return the line that says that the data set isn't MNIST, or None."""
+    if results.published is not None:
+        return None
+    name = results.metrics["dataset"]
+    what = "ONLY A SAMPLE OF MNIST" if name == SAMPLE else "NOT MNIST"
+    return f"{what}: these results are of `{name}`, and no published figure compares with them."
+
+
+def identical(results: Results) -> Iterator[tuple[pd.DataFrame, str]]:
+    """Yield each group of variants that are one model, the first one first, and the reason."""
+    table = results.table
+    own = table["study"] + "/" + table["variant"]
+    for first in table["identical_to"].dropna().unique():
+        group = table[(own == first) | (table["identical_to"] == first)]
+        bare = [_without_input_penalties(results.params.variant(*key))
+                for key in zip(group["study"], group["variant"], strict=True)]  # fmt: skip
+        alike = all(parameters == bare[0] for parameters in bare)
+        reason = "they differ in a penalty on the input, which no weight changes: it has no gradient"
+        yield group, reason if alike else "they are trained alike"
+
+
+def _without_input_penalties(variant: Variant) -> dict[str, Any]:
+    """Return a variant's parameters without what changes no weight: activity penalties and `flatten`."""
+    kept = [layer.spell() for layer in variant.layers if not isinstance(layer, ActivityL1 | Flatten)]
+    return variant.parameters() | {"layers": kept}
+
+
+def grid(results: Results) -> pd.DataFrame:
+    """Return mean test accuracy by technique (the best first, so that twins are neighbours) and activation."""
+    table = results.studied[results.studied["study"] == "techniques"].set_index("variant")
+    activations = [results.params.techniques.variants[name].activation for name in table.index]
+    techniques = [
+        name.removesuffix(f"-{activation}") for name, activation in zip(table.index, activations, strict=True)
+    ]
+    table = table.assign(technique=techniques, activation=activations)
+    grid = table.pivot(index="technique", columns="activation", values="test_accuracy")[
+        list(dict.fromkeys(activations))
+    ]
+    grid = grid.loc[list(dict.fromkeys(techniques))]
+    return grid.loc[grid.mean(axis=1).round(9).sort_values(ascending=False, kind="stable").index]
+
+
+def best_curves(results: Results) -> dict[str, tuple[str, pd.DataFrame]]:
+    """Return the learning curves of the candidate and each study's best: label -> (study, history)."""
+    best = tables.best(results.studied)
+    histories = results.history.groupby(["study", "variant"])
+    curves = {}
+    for study, name in [(CANDIDATE, CANDIDATE), *zip(best["study"], best["variant"], strict=True)]:
+        variant = results.params.variant(study, name)
+        images = "test images" if variant.validation == "test" else "held-out training images"
+        label = study if study == name else variant.label
+        curves[f"{label} (validated on {images})"] = (study, histories.get_group((study, name)))
+    return curves

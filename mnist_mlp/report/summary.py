@@ -1,0 +1,100 @@
+"""The comparison in five sentences, and its limits."""
+
+import pandas as pd
+
+from mnist_mlp.evaluation.statistics import ALPHA
+from mnist_mlp.report import formatting, published
+from mnist_mlp.report.formatting import chance, count, listed, percent, points, span
+from mnist_mlp.report.results import Results
+
+
+def summary(results: Results) -> list[str]:
+    """Return the five sentences."""
+    table, metrics = results.studied, results.metrics
+    twins = int(table["identical_to"].count())
+    return [
+        f"{count(len(table), 'variant')} of {table['study'].nunique()} studies and the candidate, "
+        f"{formatting.seeds(results.table)} each, were scored on the {metrics['test_images']:,} test images of "
+        f"{metrics['dataset']}; {twins or 'none'} of the {len(table)} {'is' if twins == 1 else 'are'}, to the bit, the "
+        "same model as another one of them.",
+        _best(results),
+        f"{_effects(results)}.",
+        published.agreement(results),
+        f"The candidate gets {formatting.accuracy(results.candidate)} % right: place {metrics['rank']} of "
+        f"{len(results.table)} by its mean ({metrics['rank_best']} to {metrics['rank_worst']} beyond doubt).",
+    ]
+
+
+def _best(results: Results) -> str:
+    best, others = results.best, results.unbeaten
+    own = (others["study"] == best["study"]) & (others["variant"] == best["variant"])
+    names = (others["study"] + "/" + others["variant"])[~own].tolist()
+    interval = span(best["low"], best["high"])
+    return (
+        f"The studies' best is `{best['study']}/{best['variant']}`, which gets {formatting.accuracy(best)} % of them "
+        "right"
+        + (f" (95 % interval {interval})" if interval else "")
+        + (f"; {listed(names, 3)} may be as good." if names else "; beyond doubt, no other may be as good.")
+    )
+
+
+def effect_words(rows: pd.DataFrame) -> str:
+    """Return a factor's levels against their reference in words. rows: of effects.csv."""
+    decided = rows[rows["p_holm"] < ALPHA]
+    rest = rows.drop(decided.index)["level"].tolist()
+    parts = [f"`{row.level}` {points(row.difference)} points {span(row.low, row.high, points)}"
+             for row in decided.itertuples()]  # fmt: skip
+    if rest:
+        parts.append(f"no difference beyond chance for {listed(rest)}")
+    return ", ".join(parts)
+
+
+def _effects(results: Results) -> str:
+    averaged = results.effects[results.effects["within"].isna()]
+    parts = []
+    for factor, what in (("technique", "techniques"), ("penalty", "weight penalties")):
+        rows = averaged[averaged["factor"] == factor]
+        if len(rows):
+            parts.append(f"{what} against `{rows['reference'].iloc[0]}`: {effect_words(rows)}")
+    activation, p = averaged[averaged["factor"] == "activation"], results.statistics["joint_p"].get("activation")
+    if len(activation) and p is not None:
+        beyond = effect_words(activation) if p < ALPHA else f"no difference beyond chance ({chance(p)})"
+        parts.insert(1, f"activations against `{activation['reference'].iloc[0]}`: {beyond}")
+    if not parts:
+        return "No technique was tried with every activation, so that no effect is averaged over a grid"
+    return f"Averaged over the grid, in test accuracy, {'; '.join(parts)}"
+
+
+def limits(results: Results) -> list[str]:
+    """Return what the comparison can't say, one sentence each."""
+    studies = results.params.studies
+    lines = []
+    for study, numbers in results.statistics["studies"].items():
+        now = str(len(studies[study].protocol.seeds))
+        smallest, more = numbers["smallest"].get(now), numbers["smallest"]["10"]
+        if smallest and smallest["one_pair"]:
+            lines.append(
+                f"Of two typical models of `{study}` with {count(int(now), 'seed')} each, a difference below "
+                f"{percent(smallest['one_pair'])} points is lost in chance, below {percent(smallest['all_pairs'])} "
+                f"where all {results.statistics['pairs']} pairs are looked at; with 10 seeds it would be "
+                f"{percent(more['one_pair'])} and {percent(more['all_pairs'])}."
+            )
+        if not numbers["freedom"]:
+            lines.append(
+                f"Nothing is known of what the seeds of `{study}` do, so nothing of it is decided: give it more seeds."
+            )
+        if (p := numbers["bartlett_p"]) is not None and p < ALPHA:
+            lines.append(
+                f"The seeds of `{study}` scatter unequally from model to model (Bartlett, {chance(p)}): pooling them "
+                "is doubtful, and more seeds are the remedy."
+            )
+    lines.append("The best of many is picked by the images it is scored on, which flatters it a little.")
+    on_test = [study for study, body in studies.items() if body.protocol.validation == "test"]
+    if on_test:
+        lines.append(
+            f"In {listed(on_test)} the validation images are the test images, as in the notebook: its validation "
+            "curves are no independent evidence."
+        )
+    if results.published is not None:
+        lines.append("A published figure is of one run with an unknown seed.")
+    return lines

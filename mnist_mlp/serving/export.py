@@ -1,0 +1,43 @@
+"""Export a trained replicate as a model of raw images."""
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mnist_mlp import files, paths
+from mnist_mlp.errors import UserError
+
+if TYPE_CHECKING:
+    import keras
+
+KEYS = ("study", "variant", "scaling", "seed", "val_accuracy", "test_accuracy", "model", "md5")  # of champion.json
+
+
+def export(champion: dict[str, Any], folder: Path = paths.CHAMPION) -> None:
+    """Write model.keras, from raw images to probabilities, and champion.json. champion: KEYS, of `tables.champion`.
+
+    Raises UserError if the replicate's file is missing, or another one."""
+    from mnist_mlp.training.outputs import save_model
+
+    path = Path(champion["model"])
+    if not path.is_file() or (found := hashlib.md5(path.read_bytes()).hexdigest()) != champion["md5"]:
+        found = f"md5 {found}" if path.is_file() else "nothing"
+        raise UserError(f"{path}: found {found}; allowed: md5 {champion['md5']}; run `dvc checkout {path.parent}`")
+    with files.replaced_folder(folder) as new:
+        save_model(raw_model(path, champion["scaling"]), new / "model.keras")
+        files.write(new / "champion.json", champion)
+
+
+def raw_model(path: Path, scaling: str) -> "keras.Model":
+    """Return a trained model behind its scaling: grey levels, float32 [n, 28, 28] in 0..255 -> probabilities [n, 10].
+
+    It consists of Keras's own layers, so that it loads wherever Keras is. Raises KeyError for an unknown scaling."""
+    from mnist_mlp.training.backend import keras
+
+    layers = {
+        "pixels": keras.layers.Rescaling(1 / 255, name="pixels"),
+        "unit_columns": keras.layers.UnitNormalization(axis=1, name="unit_columns"),
+    }
+    inputs = keras.Input((28, 28), name="grey_levels")
+    trained = keras.saving.load_model(path)
+    return keras.Model(inputs, trained(layers[scaling](inputs)), name="champion")

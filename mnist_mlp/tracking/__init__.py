@@ -1,0 +1,10 @@
+"""All that knows MLflow.
+
+store             the store, opened, and the few calls that the rest makes
+artifact_paths    paths of a local store that survive its move
+runs              a run per variant, a nested run per replicate, live around a training
+metadata          what a run tells of its training: name, note, tags, data
+backfill          runs of trainings of some time ago, of DVC's experiments, of the reports
+registry          the champion in the model registry; served_model: as MLflow serves it
+progress          a training's live line in the terminal
+"""

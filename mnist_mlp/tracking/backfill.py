@@ -1,0 +1,111 @@
+"""Backfill runs: of trainings of some time ago, of DVC's experiments, of the reports."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from mnist_mlp import paths
+from mnist_mlp.config import Variant
+from mnist_mlp.config.params import stage_name
+from mnist_mlp.pipeline.experiments import Experiment
+from mnist_mlp.tracking import metadata
+from mnist_mlp.tracking.runs import finish, start
+from mnist_mlp.tracking.store import Store
+from mnist_mlp.training.outputs import CURVES, METRICS, Outputs
+
+COMPARISON_NOTE = "All variants compared, and the candidate among them: open comparison.html under Artifacts."
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A training of some time ago. dataset: what dataset.json holds, or its name alone if only reports are here."""
+
+    variant: Variant
+    outputs: Outputs
+    dataset: dict[str, Any]
+    software: dict[str, str]
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """The tag by which its run is found: its fingerprint or, without the data's digests, its results."""
+        if "sha256" in self.dataset:
+            return {"fingerprint": metadata.fingerprint(self.variant, self.dataset, self.software)}
+        return {"results": self.results}
+
+    @property
+    def results(self) -> str:
+        return metadata.results_digest(self.variant, self.outputs)
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The tags that are known. Where and when it was trained isn't."""
+        versions = {f"version.{package}": number for package, number in self.software.items()}
+        source = "outputs" if "sha256" in self.dataset else "reports"
+        return versions | {"dvc.stage": stage_name(self.variant), "restored": "true", "source": source}
+
+
+def restore(store: Store, trained: Trained) -> Literal["created", "completed"]:
+    """Make the run of a training that has none; complete one made off reports, once the outputs are here."""
+    tags = trained.tags | trained.identity
+    reported = [
+        run for source in ("reports", "experiment") for run in store.find(results=trained.results, source=source)
+    ]
+    run = reported[0] if reported else start(store, trained.variant, trained.dataset, tags)
+    finish(store, run, trained.variant, trained.dataset, trained.outputs, {})
+    store.log(run, tags=tags)
+    return "completed" if reported else "created"
+
+
+def restore_experiment(store: Store, trained: Trained, experiment: Experiment) -> Literal["created", "unchanged"]:
+    """Make the run of an experiment that trained nothing; note the commit of one that has a run.
+
+    An experiment that changed other variants has theirs, and gets none for its candidate."""
+    known = {"dvc.experiment": experiment.name, "dvc.baseline": experiment.baseline}
+    tags = known | {"dvc.revision": experiment.revision}
+    for run in store.find(**known):
+        if run.data.tags.get("study") != "candidate" or run.data.tags.get("results") == trained.results:
+            store.log(run, tags=tags)
+            return "unchanged"
+    tags |= trained.tags | {"source": "experiment", "mlflow.source.git.commit": experiment.revision}
+    run = start(store, trained.variant, trained.dataset, tags, experiment.name)
+    finish(store, run, trained.variant, trained.dataset, trained.outputs, {})
+    return "created"
+
+
+def comparison(store: Store, reports: Path = paths.REPORTS) -> Literal["created", "unchanged"]:
+    """Make the run that holds the reports as they are, unless there is one: text, figures, headline numbers."""
+    names = [name for name in ("comparison.md", "comparison.html", "metrics.json") if (reports / name).exists()]
+    found = [reports / name for name in names] + sorted((reports / "figures").glob("*"))
+    digests = {str(path.relative_to(reports)): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
+    tags = {"study": "comparison", "digest": metadata.digest(digests)}
+    if store.find(**tags):
+        return "unchanged"
+    headline = json.loads((reports / "metrics.json").read_text(encoding="utf-8")) if "metrics.json" in digests else {}
+    numbers = [(f"comparison/{key}", 0, value) for key, value in headline.items() if not isinstance(value, str)]
+    tags |= metadata.git_tags() | metadata.lock_tag() | {"kind": "comparison", "mlflow.note.content": COMPARISON_NOTE}
+    run = store.start("comparison", tags)
+    store.log(run, numbers)
+    with tempfile.TemporaryDirectory() as folder:
+        for path in found:
+            (target := Path(folder, path.relative_to(reports))).parent.mkdir(exist_ok=True)
+            shutil.copyfile(path, target)
+        store.keep(run, Path(folder))
+    store.end(run, "FINISHED")
+    return "created"
+
+
+def outputs_of_reports(variant: Variant, reports: Path = paths.REPORTS) -> Outputs:
+    """Return what the reports tell of a variant. Raises FileNotFoundError if they tell nothing, KeyError or ValueError
+    if they can't be read."""
+    tables = (pd.read_csv(reports / name) for name in ("history.csv", "results.csv"))
+    history, results = (t[(t["study"] == variant.study) & (t["variant"] == variant.name)] for t in tables)
+    if history.empty or results.empty:
+        raise FileNotFoundError(f"{reports}: nothing of {variant.label}")
+    parameters = int(results["parameters"].iloc[0])
+    return Outputs(history[["seed", "epoch", *CURVES]], results[["seed", *METRICS]], parameters)

@@ -1,0 +1,178 @@
+"""A training's runs: one per variant, and a nested one per replicate.
+
+Live, around a training:
+
+    with runs.training(variant, dataset, software) as log:
+        ...train, write the outputs to `folder`...
+        log(folder)
+
+Later, from outputs already there: tracking/backfill.py, which logs by the same functions.
+"""
+
+import contextlib
+import json
+import os
+import platform
+import signal
+import sys
+import tempfile
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from mnist_mlp.config import Variant
+from mnist_mlp.machine import cpu
+from mnist_mlp.report import figures
+from mnist_mlp.tracking import metadata
+from mnist_mlp.tracking.store import Store, open_store, shown, uri
+from mnist_mlp.training import outputs
+from mnist_mlp.training.outputs import CURVES, METRICS, Outputs
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow.entities import Run
+
+PACKAGES = ("tensorflow", "keras", "numpy", "mlflow", "dvc")
+
+
+@contextlib.contextmanager
+def training(variant: Variant, dataset: dict[str, Any], software: dict[str, str]) -> Iterator[Callable[[Path], None]]:
+    """Open a variant's run while the block trains; yield a function that logs the outputs in a folder and ends it.
+
+    dataset: what dataset.json holds; software: the versions that params.yaml names. The run is FAILED if the block
+    raises, and KILLED if it is interrupted (Ctrl-C, SIGTERM), with the reason in a tag. Trouble with MLflow is a
+    line on the standard error: training goes on.
+    """
+    begun = _attempt(lambda: _begin(variant, dataset, software))
+    began, logged = time.monotonic(), False
+
+    def log(folder: Path) -> None:
+        nonlocal logged
+        if begun:
+            seconds = {"training_seconds": time.monotonic() - began}
+            store, run = begun
+            logged = bool(_attempt(lambda: finish(store, run, variant, dataset, outputs.read(folder), seconds)))
+
+    def end(status: Literal["FAILED", "KILLED"], reason: str) -> None:
+        if begun:
+            with contextlib.suppress(Exception):  # something worse is being told, or was
+                begun[0].end(begun[1], status, reason)
+
+    try:
+        with _sigterm_raises():
+            yield log
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt | _Terminated):
+            end("KILLED", "Ctrl-C" if isinstance(error, KeyboardInterrupt) else "SIGTERM")
+        else:
+            end("FAILED", f"{type(error).__name__}: {error}")
+        raise
+    if not logged:
+        end("FAILED", "its outputs were not logged")
+
+
+def _begin(variant: Variant, dataset: dict[str, Any], software: dict[str, str]) -> "tuple[Store, Run]":
+    from_dvc = {"dvc.stage": "DVC_STAGE", "dvc.experiment": "DVC_EXP_NAME", "dvc.baseline": "DVC_EXP_BASELINE_REV"}
+    tags = {tag: os.environ[name] for tag, name in from_dvc.items() if os.environ.get(name)}
+    tags |= {f"version.{package}": version(package) for package in PACKAGES}
+    tags |= {"version.python": platform.python_version(), "cpu": cpu(), "source": "training"}
+    tags["fingerprint"] = metadata.fingerprint(variant, dataset, software)
+    store = open_store()
+    return store, start(store, variant, dataset, tags, os.environ.get("DVC_EXP_NAME"))
+
+
+def start(
+    store: Store, variant: Variant, dataset: dict[str, Any], tags: dict[str, str], experiment: str | None = None
+) -> "Run":
+    """Return a new run of a variant, with parameters and note. dataset: what dataset.json holds, or its name alone."""
+    told = {"kind": "variant", "dataset": dataset["name"], "mlflow.source.name": "stages/train.py"}
+    told |= metadata.git_tags() | metadata.lock_tag() | tags | _names(variant)
+    told["mlflow.note.content"] = metadata.note(variant, dataset)
+    run = store.start(metadata.run_name(variant, experiment), told)
+    store.log(run, parameters=_names(variant) | metadata.resolved(variant))
+    return run
+
+
+def finish(
+    store: Store, run: "Run", variant: Variant, dataset: dict[str, Any], results: Outputs, more: dict[str, float]
+) -> bool:
+    """Log a variant's numbers and figures to its run, make its replicates' runs and end all. more: further metrics."""
+    finals = results.finals
+    means = results.means | {"parameters": results.parameters} | more
+    if len(finals) > 1:
+        means |= {f"{name}_std": finals[name].std(ddof=1) for name in METRICS if name.endswith("accuracy")}
+    curves = results.history.groupby("epoch")[CURVES].mean()
+    tags = {"results": metadata.results_digest(variant, results)}
+    tags["mlflow.note.content"] = metadata.note(variant, dataset, results)
+    store.log(run, _points(curves, {name: round(value, 6) for name, value in means.items()}), tags=tags)
+    if "sha256" in dataset:
+        store.log_inputs(run, metadata.inputs(variant, dataset))
+
+    nested = {found.info.run_name: found for found in store.find(**{"mlflow.parentRunId": run.info.run_id})}
+    for final in finals.to_dict("records"):
+        seed = final.pop("seed")
+        own = results.history[results.history["seed"] == seed].set_index("epoch")[CURVES]
+        child = nested.get(f"seed {seed}") or store.start(f"seed {seed}", _names(variant) | {"kind": "replicate"}, run)
+        store.log(child, _points(own, final), {"seed": seed})
+        store.end(child, "FINISHED")
+
+    with tempfile.TemporaryDirectory() as folder:
+        _write_artifacts(results, f"{variant.study}: {run.info.run_name}", Path(folder))
+        store.keep(run, Path(folder))
+    store.end(run, "FINISHED")
+    return True
+
+
+def _write_artifacts(results: Outputs, title: str, folder: Path) -> None:
+    numbers = {"parameters": results.parameters, "replicates": results.finals.to_dict("records")}
+    (folder / "history.csv").write_bytes(metadata.history_csv(results).encode())
+    (folder / "metrics.json").write_bytes((json.dumps(numbers, indent=2) + "\n").encode())
+    for metric in ("accuracy", "loss"):
+        figures.save(figures.learning_curves(results.history, metric, title), folder / "figures" / f"{metric}.png")
+
+
+def _names(variant: Variant) -> dict[str, str]:
+    return {"study": variant.study, "variant": variant.name}
+
+
+def _points(curves: "pd.DataFrame", finals: dict[str, float]) -> list[tuple[str, int, float]]:
+    """Return name, step, value.
+
+    The validation's final figures are its curves' last points; the others have no step, so that the UI draws bars."""
+    points = [(name, epoch, round(value, 9)) for name in CURVES for epoch, value in curves[name].items()]
+    return points + [(name, 0, value) for name, value in finals.items() if name not in CURVES]
+
+
+def _attempt(step: Callable[[], Any]) -> Any:
+    try:
+        return step()
+    except Exception as error:  # of any kind: no training may be lost by it
+        print(f"warning: {trouble(error)}; the training goes on; `mnist-mlp track` logs it later", file=sys.stderr)
+        return None
+
+
+def trouble(error: Exception) -> str:
+    """Return what went wrong with MLflow, and where, on a line without passwords."""
+    cause: BaseException = error
+    while inner := cause.__cause__ or cause.__context__:
+        cause = inner
+    return textwrap.shorten(shown(f"MLflow at {uri()}: {type(cause).__name__}: {cause}"), 300, placeholder=" ...")
+
+
+class _Terminated(SystemExit):
+    pass
+
+
+@contextlib.contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    def handler(*_: Any) -> None:
+        raise _Terminated(128 + signal.SIGTERM)
+
+    previous = signal.signal(signal.SIGTERM, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)

@@ -1,0 +1,207 @@
+"""The MLflow store: opened, and the few calls that the rest makes. mlflow is imported late: it takes seconds."""
+
+import json
+import logging
+import os
+import re
+import shutil
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import parse_qsl, unquote
+
+import psutil
+from filelock import FileLock
+
+from mnist_mlp.tracking import artifact_paths, environment
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+EXPERIMENT = "mnist-mlp"
+PROCESS, REASON = "process", "reason"  # tags: who writes a run, why it didn't finish
+SQLITE = "sqlite:///"
+PATIENCE = 60  # seconds to wait for another process that opens the store
+BATCH = 1000  # metrics that MLflow takes at once
+
+
+@dataclass(frozen=True)
+class Store:
+    """An opened store. Its methods raise what MLflow raises. local: it is the file `database`, its artifacts beside."""
+
+    client: "MlflowClient"
+    address: str
+    experiment: str
+    root: Path
+    database: Path
+    local: bool
+
+    def find(self, **tags: str) -> "list[Run]":
+        """Return the finished runs that carry these tags, the newest first; deleted runs don't count."""
+        conditions = ["attributes.status = 'FINISHED'", *(f"tags.`{tag}` = '{value}'" for tag, value in tags.items())]
+        return list(self.client.search_runs([self.experiment], " and ".join(conditions)))
+
+    def start(self, name: str, tags: dict[str, str], parent: "Run | None" = None) -> "Run":
+        """Return a new run, nested in its parent."""
+        own = tags | {PROCESS: _process()}
+        if parent:
+            own["mlflow.parentRunId"] = parent.info.run_id
+        began = parent.info.start_time if parent else None
+        return self.client.create_run(self.experiment, began, own, run_name=name)
+
+    def log(
+        self,
+        run: "Run",
+        metrics: Iterable[tuple[str, int, float]] = (),
+        parameters: dict[str, Any] | None = None,
+        tags: dict[str, str] | None = None,
+    ) -> None:
+        """Log metrics (name, step, value), parameters and tags.
+
+        All metrics bear the time at which the run started: logged again, they add nothing."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        points = [Metric(name, float(value), run.info.start_time, int(step)) for name, step, value in metrics]
+        texts = {
+            key: value if isinstance(value, str) else json.dumps(value) for key, value in (parameters or {}).items()
+        }
+        named = [Param(*pair) for pair in texts.items()], [RunTag(*pair) for pair in (tags or {}).items()]
+        self.client.log_batch(run.info.run_id, points[:BATCH], *named)
+        for start in range(BATCH, len(points), BATCH):
+            self.client.log_batch(run.info.run_id, points[start : start + BATCH])
+
+    def log_inputs(self, run: "Run", inputs: Iterable[tuple[str, str, str, int]]) -> None:
+        """Log data sets: context, name, digest, rows."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        entities = [
+            DatasetInput(
+                Dataset(name, digest, "dvc", '{"path": "data/raw"}', profile=json.dumps({"num_rows": rows})),
+                [InputTag("mlflow.data.context", context)],
+            )
+            for context, name, digest, rows in inputs
+        ]
+        self.client.log_inputs(run.info.run_id, entities)
+
+    def keep(self, run: "Run", folder: Path) -> None:
+        """Copy a folder's content to a run's artifacts. Those of a local store are named from `root`."""
+        if self.local:
+            shutil.copytree(folder, self.root / run.info.artifact_uri, dirs_exist_ok=True)
+        else:
+            self.client.log_artifacts(run.info.run_id, str(folder))
+
+    def keep_model(self, name: str, folder: Path, run: str | None, tags: dict[str, str]) -> str:
+        """Copy a folder that holds an MLflow model to a new logged model; returns its id."""
+        model = self.client.create_logged_model(self.experiment, name, run, tags)
+        if self.local:
+            shutil.copytree(folder, self.root / model.artifact_location, dirs_exist_ok=True)
+        else:
+            self.client.log_model_artifacts(model.model_id, str(folder))
+        return self.client.finalize_logged_model(model.model_id, "READY").model_id
+
+    def lock(self) -> FileLock:
+        """Return the lock of what looks for something and then makes it: one process at a time."""
+        return FileLock(f"{self.database}.track.lock")
+
+    def end(self, run: "Run", status: Literal["FINISHED", "FAILED", "KILLED"], reason: str = "") -> None:
+        """End a run. reason: why it didn't finish."""
+        if reason:
+            self.client.set_tag(run.info.run_id, REASON, reason)
+        self.client.set_terminated(run.info.run_id, status)
+
+
+def uri() -> str:
+    """Return $MLFLOW_TRACKING_URI, else that of a SQLite file, its path from the project's top folder."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}mlruns/mlflow.db"
+
+
+def open_store() -> Store:
+    """Open the store, make it and its experiment if they are missing, and close the runs that killed processes left.
+
+    One process at a time, since MLflow's own first steps in a new SQLite file break others'. The top folder is
+    $DVC_ROOT, which names it even in DVC's temporary copies, else where we are. Raises what MLflow or the disk raises.
+    """
+    environment.configure()
+    from mlflow import MlflowClient
+
+    logging.getLogger("urllib3").setLevel(logging.CRITICAL)
+    address, root = uri(), Path(os.environ.get("DVC_ROOT") or ".").resolve()
+    local = address.startswith(SQLITE)
+    database = root / (unquote(address.removeprefix(SQLITE).partition("?")[0]) if local else "mlruns/mlflow.db")
+    if local:
+        address = SQLITE + str(database).replace("%", "%25").replace("?", "%3F")
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{database}.lock", timeout=PATIENCE):
+        _check(address)
+        client = MlflowClient(address)
+        experiment = _experiment(client, database if local else None, root)
+        _close_leftovers(client, experiment)
+    return Store(client, address, experiment, root, database, local)
+
+
+def _check(address: str) -> None:
+    """Raise if the address is a database's that can't be read, at once: MLflow would try for 100 s."""
+    import sqlalchemy
+    from mlflow.store.db.db_types import DATABASE_ENGINES
+
+    if re.split(r"[+:]", address)[0] in DATABASE_ENGINES:
+        engine = sqlalchemy.create_engine(address)
+        try:
+            sqlalchemy.inspect(engine).get_table_names()
+        finally:
+            engine.dispose()
+
+
+def shown(text: str) -> str:
+    """Return a text on the store, or its address, on one line without the address's user, password and query."""
+    address = uri()
+    user = "".join(re.findall(r"//(.*)@", address))
+    query = address.rpartition("@")[2].partition("?")[2]
+    secrets = {user, *user.split(":", 1), query, *(value for _, value in parse_qsl(query))}
+    text = text.replace(address, re.sub(r"//.*@", "//", address).removesuffix(f"?{query}"))
+    for secret in sorted(secrets | {unquote(secret) for secret in secrets}, key=len, reverse=True):
+        text = text.replace(secret, "***") if len(secret) > 3 else text
+    return " ".join(text.split())
+
+
+def _experiment(client: "MlflowClient", database: Path | None, root: Path) -> str:
+    """Return the experiment's id; it is made or restored if need be. database: of a local store."""
+    location = None
+    if database:
+        artifacts = database.parent / "artifacts"
+        location = str(artifacts.relative_to(root) if artifacts.is_relative_to(root) else artifacts)
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if found is None:
+        found = client.get_experiment(client.create_experiment(EXPERIMENT, artifact_location=location))
+    number = str(found.experiment_id)
+    if found.lifecycle_stage == "deleted":
+        client.restore_experiment(number)
+    if database and location and found.artifact_location != location:
+        artifact_paths.relocate(database, number, location)
+    return number
+
+
+def _process() -> str:
+    return f"{socket.gethostname()} {os.getpid()} {psutil.Process().create_time():.0f}"
+
+
+def _close_leftovers(client: "MlflowClient", experiment: str) -> None:
+    for run in client.search_runs([experiment], "attributes.status = 'RUNNING'"):
+        if _gone(run.data.tags.get(PROCESS, "")):
+            client.set_tag(run.info.run_id, REASON, "its process is gone")
+            client.set_terminated(run.info.run_id, "KILLED")
+
+
+def _gone(tag: str) -> bool:
+    host, _, rest = tag.partition(" ")
+    if host != socket.gethostname():
+        return False
+    number, start = map(int, rest.split())
+    try:
+        found = psutil.Process(number)
+        return found.status() == psutil.STATUS_ZOMBIE or abs(found.create_time() - start) > 5  # another of that number
+    except psutil.NoSuchProcess:
+        return True

@@ -1,0 +1,218 @@
+"""The compiled epoch: a pure function of a replicate's state, which all replicates of a variant share.
+
+One XLA call: a loop over batches gathered from images that stay in memory, the last partial batch, the running training
+metrics and the validation.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal
+
+import numpy as np
+
+from mnist_mlp.config import Variant
+from mnist_mlp.config.layers import BatchNorm, Dense
+from mnist_mlp.training import networks
+from mnist_mlp.training.backend import keras, silence, tf
+from mnist_mlp.training.compiled import networks as fast
+from mnist_mlp.training.compiled import optimizer
+from mnist_mlp.training.compiled.compiling import compiled
+from mnist_mlp.training.compiled.pixels import Pixels, choose
+from mnist_mlp.training.splits import Splits
+
+CHUNK = 1000  # images scored at once
+# Layers behind which a pixel that is dark in all images is zero, in training too.
+KEEP_ZEROS = ("dropout", "flatten", "activity_l1", "activity_l2")
+State = tuple[list[Any], list[Any], list[Any]]  # trainable, non-trainable and the optimizer's tensors
+
+with silence():
+    tf.config.list_logical_devices()  # starts TensorFlow
+
+
+class CompiledEngine:
+    """A variant's compiled functions over its images. Fills engine.Engine."""
+
+    def __init__(self, variant: Variant, splits: Splits):
+        self.variant, self.splits = variant, splits
+        self.pixels = pixels_for(variant, splits)
+        with ThreadPoolExecutor(1) as beside:
+            images = beside.submit(self._bring_images)  # while the epoch is traced, which needs their shapes alone
+            self.network = fast.build(variant, variant.seeds[0], self.pixels)
+            self.optimizer = optimizer.build(variant)
+            self.optimizer.build(self.network.trainable_variables)
+            self.epoch, self.predict = compiled(self._epoch), compiled(self._predict)
+            self.epoch.get_concrete_function(self.state_of(self.network), *self._shapes(), self.order(0, 1))
+            images.result()
+        threading.Thread(target=self._compile_predict, daemon=True).start()  # while a replicate compiles the epoch
+
+    def replicate(self, seed: int) -> "CompiledReplicate":
+        """Return a replicate as its seed starts it."""
+        return CompiledReplicate(self, seed)
+
+    def state_of(self, network: keras.Model) -> State:
+        """Return a network's variables, and the optimizer's as it starts."""
+        parts = (network.trainable_variables, network.non_trainable_variables, self.optimizer.variables)
+        trainable, other, slots = ([tf.identity(variable.value) for variable in part] for part in parts)
+        return trainable, other, slots
+
+    def order(self, seed: int, epoch: int) -> tf.Tensor:
+        """Return the order in which an epoch takes the training images: int32 [n]."""
+        count = len(self.splits.train[0])
+        return tf.constant(np.random.default_rng((seed, epoch)).permutation(count).astype(np.int32))
+
+    def probabilities(self, state: State, images: list[tf.Tensor]) -> np.ndarray:
+        """Return class probabilities, float32 [n, 10]. images: `test` or `all_train`, or a part of one."""
+        parts = (_part(images, slice(start, start + CHUNK)) for start in range(0, len(images[0]), CHUNK))
+        return np.concatenate([self.predict(state, part).numpy() for part in parts])
+
+    def _bring_images(self) -> None:
+        train, validation = self.splits.train, self.splits.validation
+        self.all_train, self.test = self._images(self.splits.all_train[0]), self._images(self.splits.test[0])
+        count = len(train[0])
+        validated = self.test if validation is self.splits.test else _part(self.all_train, slice(count, None))
+        self.train_set = _part(self.all_train, slice(count)), tf.convert_to_tensor(train[1])
+        self.validation = validated, tf.convert_to_tensor(validation[1])
+
+    def _images(self, images: np.ndarray) -> list[tf.Tensor]:
+        """Return images as the network takes them."""
+        parts = [images] if self.pixels is None else self.pixels.packed(images)
+        return [tf.convert_to_tensor(part) for part in parts]
+
+    def _shapes(self) -> Iterator[Any]:
+        """Yield the shapes of train_set and validation."""
+        for images, labels in (self.splits.train, self.splits.validation):
+            parts = self._images(images[:1])
+            yield [tf.TensorSpec((len(images), *part.shape[1:]), part.dtype) for part in parts]
+            yield tf.TensorSpec(labels.shape, tf.uint8)
+
+    def _compile_predict(self) -> None:
+        """Compile the prediction before it is needed, by a first call, as for the epoch."""
+        self.probabilities(self.state_of(self.network), _part(self.test, slice(CHUNK)))
+
+    def _epoch(self, state, images, labels, val_images, val_labels, order):
+        def step(start, size, state, sums):
+            rows = tf.reshape(tf.slice(order, [start], [size]), [size])
+            state, batch_sums = self._step(state, [tf.gather(part, rows) for part in images], tf.gather(labels, rows))
+            return state, sums + batch_sums
+
+        count, size = order.shape[0], self.variant.batch_size
+        state, sums = _loop(count, size, step, state, tf.zeros(3))
+
+        def score(start, size, state, sums):
+            *chunk, known = [tf.slice(part, [start, *[0] * (part.shape.rank - 1)], [size, *part.shape[1:]])
+                             for part in (*val_images, val_labels)]  # fmt: skip
+            probabilities, _ = self.network.stateless_call(*state[:2], chunk, training=False)
+            return state, sums + size * _loss_and_accuracy(known, probabilities)
+
+        validated = val_labels.shape[0]
+        _, val_sums = _loop(validated, CHUNK, score, state, tf.zeros(2))
+        return state, tf.concat([sums / count, val_sums / validated], 0)
+
+    def _step(self, state, images, labels):
+        trainable, other, slots = state
+        with tf.GradientTape() as tape:
+            tape.watch(trainable)
+            probabilities, other, penalties = self.network.stateless_call(
+                trainable, other, images, training=True, return_losses=True
+            )
+            figures = _loss_and_accuracy(labels, probabilities)
+            penalty = tf.add_n(penalties) if penalties else tf.constant(0.0)
+            total = figures[0] + penalty
+        trainable, slots = self.optimizer.stateless_apply(slots, tape.gradient(total, trainable), trainable)
+        return (trainable, other, slots), labels.shape[0] * tf.concat([figures, [penalty]], 0)
+
+    def _predict(self, state, images):
+        return self.network.stateless_call(*state[:2], images, training=False)[0]
+
+
+class CompiledReplicate:
+    """One seed's state on its way through a variant's compiled epochs. Fills engine.EngineReplicate."""
+
+    def __init__(self, engine: CompiledEngine, seed: int):
+        self.engine, self.seed = engine, seed
+        self.start = fast.build(engine.variant, seed)  # keeps the weights that it starts with
+        self.state: State = engine.state_of(self.start)
+        if engine.pixels is not None:
+            first = _first_kernel(self.start.trainable_variables)
+            kernel = self.state[0][first]
+            self.state[0][first : first + 1] = [tf.gather(kernel, part) for part in engine.pixels.parts]
+
+    def run_epoch(self, epoch: int) -> np.ndarray:
+        """Train for an epoch; see engine.EngineReplicate."""
+        engine = self.engine
+        self.state, figures = engine.epoch(
+            self.state, *engine.train_set, *engine.validation, engine.order(self.seed, epoch)
+        )
+        return figures.numpy()
+
+    def predict(self, split: Literal["all_train", "test"]) -> np.ndarray:
+        """Return class probabilities, float32 [n, 10]."""
+        return self.engine.probabilities(self.state, self.engine.test if split == "test" else self.engine.all_train)
+
+    def arrays(self) -> list[np.ndarray]:
+        """Return the state as arrays."""
+        return [tensor.numpy() for part in self.state for tensor in part]
+
+    def restore(self, arrays: list[np.ndarray]) -> None:
+        """Take arrays as the state."""
+        values = iter(arrays)
+        trainable, other, slots = ([tf.constant(next(values)) for _ in part] for part in self.state)
+        self.state = trainable, other, slots
+
+    def model(self) -> keras.Model:
+        """Return a model of Keras's own layers with the state's weights."""
+        variables = (*self.start.trainable_variables, *self.start.non_trainable_variables)
+        values = [tensor.numpy() for tensor in (*self.state[0], *self.state[1])]
+        if (pixels := self.engine.pixels) is not None:
+            first, parts = _first_kernel(variables), len(pixels.parts)
+            kernel = variables[first].numpy()
+            kernel[pixels.order] = np.concatenate(values[first : first + parts])
+            values[first : first + parts] = [kernel]
+        weights = dict(zip(map(networks.weight_key, variables), values, strict=True))
+        plain = networks.build(self.engine.variant, self.seed)
+        for weight in plain.weights:
+            weight.assign(weights[networks.weight_key(weight)])
+        return plain
+
+
+def pixels_for(variant: Variant, splits: Splits) -> Pixels | None:
+    """Return the pixels that the first product can't do without, or None if it needs them all.
+
+    The weights of pixels that no image lights have no gradient. So they stay as they began, unless something else moves
+    them, and never count. Behind a batch normalization of the images' columns they do: then dark means zero before it.
+    """
+    first = next(i for i, layer in enumerate(variant.layers) if isinstance(layer, Dense))
+    ahead, dense = variant.layers[:first], variant.layers[first]
+    by_columns = fast.normalized(variant) and ahead[-1].kind == "flatten"
+    zeros = all(layer.kind in KEEP_ZEROS or (by_columns and isinstance(layer, BatchNorm)) for layer in ahead)
+    assert isinstance(dense, Dense)
+    if not zeros or dense.penalties or variant.optimizer not in optimizer.ELEMENTWISE:
+        return None
+    return choose(splits.all_train[0], splits.test[0], by_columns)
+
+
+def _part(images: list[tf.Tensor], rows: slice) -> list[tf.Tensor]:
+    return [part[rows] for part in images]
+
+
+def _first_kernel(variables: Sequence[keras.Variable]) -> int:
+    return next(i for i, variable in enumerate(variables) if networks.weight_key(variable) == "dense_1/kernel")
+
+
+def _loop(count: int, size: int, body: Callable[..., Any], state: Any, sums: Any) -> Any:
+    """Run body over [0, count) in steps of `size`; the last one is smaller if `size` doesn't divide `count`."""
+    full = count // size
+
+    def advance(i: Any, state: Any, sums: Any) -> Any:
+        return (i + 1, *body(i * size, size, state, sums))
+
+    if full:
+        _, state, sums = tf.while_loop(lambda i, *_: i < full, advance, (0, state, sums), maximum_iterations=full)
+    return body(full * size, count % size, state, sums) if count % size else (state, sums)
+
+
+def _loss_and_accuracy(labels: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
+    loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(labels, probabilities))
+    hits = tf.equal(tf.argmax(probabilities, -1, output_type=tf.int32), tf.cast(labels, tf.int32))
+    return tf.stack([loss, tf.reduce_mean(tf.cast(hits, tf.float32))])

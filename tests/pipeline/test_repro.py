@@ -1,0 +1,342 @@
+"""The pipeline run whole, by the commands that people type: real DVC, real MLflow, the sample, an epoch a variant."""
+
+import gzip
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import pytest
+from ruamel.yaml import YAML
+
+from mnist_mlp.config.params import STAGES
+from tests.helpers.environment import COMPILING
+from tests.helpers.params import PARAMS_FILE, ROOT
+from tests.helpers.project import KEPT
+
+pytestmark = pytest.mark.slow
+TRAINED = [f"{STAGES[study]}@{name}" for study, names in KEPT.items() for name in names]
+VARIANTS = len(TRAINED) + 1  # and the candidate
+ALL = {"download", "preprocess", *TRAINED, "train-candidate", "evaluate", "compare", "champion"}
+
+
+def stages_due(project) -> list[str]:
+    """What `dvc repro` would run."""
+    return project.ran(project.run("dvc", "repro", "--dry"))
+
+
+def test_repro_runs_every_stage_and_then_nothing(fresh_project, project):
+    assert set(project.ran(fresh_project.output)) == ALL
+    assert "up to date" in project.run("dvc", "repro")
+    assert project.git("status", "--porcelain") == ""
+
+
+def test_reports_hold_every_replicate(fresh_project):
+    reports = fresh_project.folder / "reports"
+    results = pd.read_csv(reports / "results.csv")
+    assert list(results) == ["study", "variant", "seed", "train_loss", "train_accuracy", "val_loss", "val_accuracy",
+                             "test_loss", "test_accuracy", "parameters"]  # fmt: skip
+    assert len(results) == 2 * VARIANTS
+    labels = np.load(fresh_project.folder / "data/prepared/labels/test.npy")
+    for (study, variant), rows in results.groupby(["study", "variant"]):
+        stored = np.load(fresh_project.folder / "models" / study / variant / "probabilities.npy")
+        hits = (stored.argmax(axis=2) == labels).mean(axis=1)
+        np.testing.assert_allclose(rows["test_accuracy"], hits, atol=1e-6)
+    history = pd.read_csv(reports / "history.csv")
+    assert len(history) == 2 * VARIANTS
+    comparison = (reports / "comparison.md").read_text()
+    assert "sample" in comparison.splitlines()[2].lower()
+    for picture in re.findall(r"\((figures/\w+\.png)\)", comparison):
+        assert (reports / picture).stat().st_size > 10_000
+    assert sum(path.stat().st_size for path in reports.rglob("*")) < 1_500_000
+
+
+def test_an_input_penalty_changes_no_prediction(fresh_project):
+    models = fresh_project.folder / "models/techniques"
+    none, l1, other = (models / name / "probabilities.npy" for name in ("none-relu", "l1-relu", "batchnorm-tanh"))
+    assert none.read_bytes() == l1.read_bytes() != other.read_bytes()
+    variants = pd.read_csv(fresh_project.folder / "reports/variants.csv").set_index("variant")
+    assert variants.loc["l1-relu", "identical_to"] == "techniques/none-relu"
+
+
+def test_what_is_trained_is_logged(project, monkeypatch):
+    monkeypatch.chdir(project.folder)  # artifacts are named from there
+    store = project.store()
+    runs = store.client.search_runs([store.experiment])
+    parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    assert len(parents) == VARIANTS
+    assert len(runs) == 3 * VARIANTS
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    for parent in parents:
+        assert sum(run.data.tags.get("mlflow.parentRunId") == parent.info.run_id for run in runs) == 2
+        assert len(store.client.list_artifacts(parent.info.run_id, "figures")) == 2
+        assert 0 < parent.data.metrics["test_accuracy"] < 1
+        assert 1 in [point.step for point in store.client.get_metric_history(parent.info.run_id, "val_accuracy")]
+        assert parent.data.tags["dataset"] == "mnist-sample"
+        assert parent.data.params["activation"]
+    assert {run.data.tags["study"] for run in parents} == {"architectures", "techniques", "penalties", "candidate"}
+
+
+def test_editing_one_variant_reruns_that_one(project):
+    project.change(lambda params: params["techniques"]["variants"]["batchnorm-tanh"].update(optimizer="sgd"))
+    assert stages_due(project) == ["train-technique@batchnorm-tanh", "evaluate", "compare"]
+
+
+def test_editing_a_protocol_reruns_its_study(project):
+    project.change(lambda params: params["architectures"]["protocol"].update(seeds=[0]))
+    assert stages_due(project) == ["train-architecture@model2", "evaluate", "compare"]
+
+
+@pytest.mark.parametrize("name", ["mnist_mlp/tracking/runs.py", "mnist_mlp/config/messages.py",
+                                  "mnist_mlp/tracking/progress.py", "stages/train.py", "mnist_mlp/pipeline/stage.py",
+                                  "mnist_mlp/report/figures.py"])  # fmt: skip
+def test_a_colour_a_check_or_a_log_line_trains_nothing(project, name):
+    with (project.folder / name).open("a") as file:
+        file.write("\n# a remark\n")
+    assert set(stages_due(project)) <= {"download", "preprocess", "evaluate", "compare"}
+
+
+@pytest.mark.parametrize("name", ["mnist_mlp/training/networks.py", "mnist_mlp/training/compiled/pixels.py"])
+def test_another_training_trains_everything(project, name):
+    with (project.folder / name).open("a") as file:
+        file.write("\n# a remark\n")
+    assert set(TRAINED) < set(stages_due(project))
+
+
+def test_byte_code_beside_the_code_is_no_change_of_it(project):
+    """Python writes some, unless it is told not to."""
+    folder = project.folder / "mnist_mlp/training/__pycache__"
+    folder.mkdir(exist_ok=True)
+    (folder / "program.cpython-399.pyc").write_bytes(b"anything")
+    assert stages_due(project) == []
+    (project.folder / "mlruns/mlflow.db").unlink()
+    tally = project.run("python", "-m", "mnist_mlp", "track").splitlines()[-1]
+    assert tally == f"{VARIANTS + 2} created, 0 completed, 0 unchanged"  # with the champion and the comparison
+
+
+def test_a_forced_run_gives_the_same_bytes_elsewhere(project):
+    """In another folder; time zone, locale and hash seed make no difference.
+
+    One training of all; in test_cluster.py all give the same."""
+    before = project.digests("models", "reports", "data") | {"dvc.lock": (project.folder / "dvc.lock").read_bytes()}
+    elsewhere = {"TZ": "Asia/Tokyo", "LC_ALL": "C", "PYTHONHASHSEED": "7"}
+    stages = ["download", "preprocess", "train-technique@batchnorm-tanh", "evaluate", "compare", "champion"]
+    output = project.run("dvc", "repro", "--force", "--single-item", *stages, **elsewhere, **COMPILING)
+    assert project.ran(output) == stages
+    after = project.digests("models", "reports", "data") | {"dvc.lock": (project.folder / "dvc.lock").read_bytes()}
+    assert [name for name in before if before[name] != after.get(name)] == []
+    assert after.keys() == before.keys()
+
+
+def test_an_experiment_runs_three_stages_and_comes_back_from_the_cache(project):
+    output = project.run("dvc", "exp", "run", "-S", "activation=tanh", "-S", "epochs=2")
+    assert project.ran(output) == ["train-candidate", "evaluate", "compare"]
+    assert "candidate" in output.splitlines()[-12:].__repr__()
+    tanh = project.digests("models/candidate")
+    project.run("dvc", "exp", "run", "-S", "activation=relu", "-S", "epochs=2")
+    assert project.digests("models/candidate") != tanh
+    output = project.run("dvc", "exp", "run", "-S", "activation=tanh", "-S", "epochs=2")
+    assert project.digests("models/candidate") == tanh
+    assert "train-candidate" not in project.ran(output)
+    assert "is cached - skipping run" in output
+
+
+WRONG = (  # what is given at once, each with the line that it gets
+    {
+        "epochs=0": "epochs: found 0; allowed: at least 1",
+        "activation=rleu": "activation: found 'rleu'; allowed: celu, elu, ",
+        "optimizer=adma": "optimizer: found 'adma'; allowed: adadelta, ",
+        "initializer=glorot": "initializer: found 'glorot'; allowed: glorot_normal, ",
+        "learning_rate=nan": "learning_rate: found .nan; allowed: `default`, or a number",
+        "seeds=[]": "seeds: found []; allowed: at least 1",
+        "layers=[]": "layers: found []; allowed: at least 1",
+        "scaling=minmax": "scaling: found 'minmax'; allowed: pixels, unit_columns",
+        "+colour=red": "colour: unknown key; allowed there: ",
+    },
+    {
+        "epochs=ten": "epochs: found 'ten'; allowed: a whole number",
+        "activation=''": "activation: found ''; allowed: celu, elu, ",
+        "learning_rate=-0.1": "learning_rate: found -0.1; allowed: `default`, or a number",
+        "seeds=[1,1]": "seeds: found [1, 1]; allowed: distinct whole numbers",
+        "layers=[{dens: 10}]": "layers[0]: found {'dens': 10}; allowed: a layer: {dense: units}, ",
+    },
+    {
+        "epochs=1000000": "epochs: found 1000000; allowed: at most 100000",
+        "learning_rate=0": "learning_rate: found 0; allowed: `default`, or a number",
+        "seeds=3": "seeds: found 3; allowed: a list, such as [0, 1]",
+        "layers=[{dense: 0}]": "layers[0]: found {'dense': 0}; allowed: dense: at least 1",
+    },
+    {
+        "epochs=null": "epochs: found nothing; allowed: a whole number",
+        "layers=[{dense: 8},{dropout: 1}]": "layers[1]: found {'dropout': 1}; allowed: dropout: below 1",
+    },
+    {"batch_size=100000": "batch_size of candidate/candidate: found 100000; allowed: at most 3600"},
+)
+
+
+def test_wrong_overrides_are_refused_in_a_line_and_leave_everything_as_it_was(project):
+    store = project.folder / "mlruns/mlflow.db"
+    before = project.digests("models", "reports"), store.read_bytes()
+    for wrong in WRONG:
+        overrides = [word for override in wrong for word in ("-S", override)]
+        output = project.run("dvc", "exp", "run", *overrides, status=None)
+        said = [text for text in output.splitlines() if text.startswith("error: ")]
+        assert len(said) == len(wrong), output
+        for line in wrong.values():
+            assert sum(line in text for text in said) == 1, (line, output)
+        assert "Traceback" not in output
+        assert "failed to reproduce" in output
+        project.git("checkout", "--quiet", "params.yaml")
+    assert (project.digests("models", "reports"), store.read_bytes()) == before
+
+
+def wait_for_training(project) -> None:
+    """Until the candidate's new training has written a checkpoint."""
+    end = time.monotonic() + 120
+    while not project.checkpoints():
+        assert time.monotonic() < end, "nothing is trained"
+        time.sleep(0.2)
+
+
+def test_ctrl_c_ends_in_a_line(project):
+    project.change(lambda params: params.update(epochs=5000))
+    process = subprocess.Popen(
+        ["dvc", "repro"], cwd=project.folder, env=project.environment, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    wait_for_training(project)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode not in (0, -signal.SIGKILL)
+    assert "interrupted" in output
+    assert "Traceback" not in output
+
+
+def test_stage_lists_agree_with_params(project):
+    """Every variant has a stage, and every study a folder that evaluate reads: nothing is listed twice by hand."""
+    params = YAML(typ="safe").load(PARAMS_FILE.read_text())
+    pipeline = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
+    studies = {key for key, value in params.items() if isinstance(value, dict) and "variants" in value}
+    loops = {stage["foreach"] for stage in pipeline.values() if "foreach" in stage}
+    assert loops == {f"${{{study}.variants}}" for study in studies}
+    assert {f"models/{study}" for study in (*studies, "candidate")} <= set(pipeline["evaluate"]["deps"])
+    names = project.run("dvc", "stage", "list", "--names-only").split()
+    assert {name for name in names if name.startswith("train-")} == {*TRAINED, "train-candidate"}
+
+
+def test_a_tenth_architecture_is_one_entry(project):
+    project.change(
+        lambda params: params["architectures"]["variants"].update(
+            wide={"activation": "relu", "optimizer": "adam", "layers": [{"dense": 64}, {"dropout": 0.1}]}
+        )
+    )
+    assert project.ran(project.run("dvc", "repro")) == ["train-architecture@wide", "evaluate", "compare"]
+    assert "wide" in (project.folder / "reports/comparison.md").read_text()
+    project.change(lambda params: params["architectures"]["variants"].pop("wide"))
+    project.run("dvc", "repro")
+    assert "wide" not in (project.folder / "reports/results.csv").read_text()
+
+
+def test_images_of_ones_own_are_an_entry_away(project, tmp_path):
+    """README's way: a made data set in MNIST's IDX format, one file gzipped, served over HTTP."""
+    images = tmp_path / "images"
+    images.mkdir()
+    rng, files = np.random.default_rng(0), {}
+    for split, count in (("train", 300), ("t10k", 120)):
+        labels = np.arange(count, dtype=np.uint8) % 10
+        pixels = rng.integers(0, 60, (count, 28, 28)).astype(np.uint8)
+        for image, label in zip(pixels, labels, strict=True):
+            image[2 * label : 2 * label + 6] += 150
+        for kind, magic, array in (("images-idx3", 0x803, pixels), ("labels-idx1", 0x801, labels)):
+            header = np.array([magic, *array.shape], ">i4").tobytes()
+            content = header + array.tobytes()
+            name = f"{split}-{kind}-ubyte"
+            files[name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+            zipped = split == "t10k"
+            (images / (name + ".gz" * zipped)).write_bytes(gzip.compress(content) if zipped else content)
+    server = subprocess.Popen(
+        [sys.executable, "-m", "http.server", "0", "--bind", "127.0.0.1", "--directory", images],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    try:
+        address = re.search(r"http://127.0.0.1:\d+", server.stdout.readline()).group()
+
+        def entry(params: dict) -> None:
+            params["datasets"]["stripes"] = {"sources": [address], "files": files}
+            params.update(dataset="stripes", epochs=5, batch_size=20)
+
+        project.change(entry)
+        output = project.run("dvc", "repro", "train-candidate")
+    finally:
+        server.terminate()
+    assert project.ran(output) == ["download", "preprocess", "train-candidate"]
+    dataset = json.loads((project.folder / "data/raw/dataset.json").read_text())
+    assert (dataset["name"], dataset["test"]) == ("stripes", 120)
+    metrics = json.loads((project.folder / "models/candidate/candidate/metrics.json").read_text())
+    assert min(replicate["test_accuracy"] for replicate in metrics["replicates"]) > 0.9
+    stored = np.load(project.folder / "models/candidate/candidate/probabilities.npy")
+    assert stored.shape == (2, 120, 10)
+    assert "leaked" not in output  # a lock of a progress bar in a fork, say
+
+
+def test_a_sweep_of_two_at_once_lands_in_the_checkouts_own_store(project):
+    """Two settings of two values, one combination of which is the baseline itself, and an experiment that can't run."""
+    project.run("dvc", "exp", "run", "--queue", "-S", "activation=relu,tanh", "-S", "epochs=1,2")
+    project.run("dvc", "exp", "run", "--queue", "-S", "activation=nope")
+    project.run("dvc", "exp", "run", "--run-all", "--jobs", "2", status=None)
+    shown = json.loads(project.run("dvc", "exp", "show", "--json"))
+    experiments = [entry for base in shown for entry in base.get("experiments") or []]
+    good = [entry["name"] for entry in experiments if not any(rev.get("error") for rev in entry["revs"])]
+    assert len(good) == 4, shown
+    assert len(experiments) == 5
+
+    def swept() -> list[list]:
+        return [
+            [run.info.run_name, run.info.status, run.data.tags, run.data.params]
+            for run in project.runs("tags.study = 'candidate'") if "dvc.experiment" in run.data.tags
+        ]  # fmt: skip
+
+    def named(runs: list[list]) -> set[str]:
+        return {name for name, _, tags, _ in runs if name == tags["dvc.experiment"]}
+
+    trained = swept()
+    assert len(trained) == 3  # the fourth is the baseline: nothing ran
+    assert named(trained) < set(good)
+    assert {status for _, status, *_ in trained} == {"FINISHED"}
+    assert all(tags["dvc.baseline"] == project.git("rev-parse", "HEAD").strip() for *_, tags, _ in trained)
+    project.run("python", "-m", "mnist_mlp", "track")
+    assert project.run("python", "-m", "mnist_mlp", "track").startswith("0 created, 0 completed, ")
+    runs = swept()
+    assert named(runs) == set(good)
+    assert {(params["activation"], params["epochs"]) for *_, params in runs} == {*product(("relu", "tanh"), "12")}
+    assert project.git("status", "--porcelain") == ""
+
+
+def test_a_training_that_diverges_leaves_a_failed_run_and_the_models_as_they_were(project):
+    before = project.digests("models", "reports")
+    overrides = [word for setting in ("activation=exponential", "optimizer=sgd", "learning_rate=1000", "epochs=3")
+                 for word in ("-S", setting)]  # fmt: skip
+    output = project.run("dvc", "exp", "run", *overrides, status=None)
+    said = [line for line in output.splitlines() if line.startswith("error: ")]
+    assert len(said) == 1
+    assert "candidate/candidate: the loss is no longer finite in epoch 1" in said[0]
+    assert project.digests("models", "reports") == before
+    (failed,) = project.runs("attributes.status = 'FAILED'")
+    assert "no longer finite" in failed.data.tags["reason"]
+
+
+def test_plots_name_columns_that_exist(project):
+    project.run("dvc", "plots", "show")
+    page = (project.folder / "dvc_plots/index.html").read_text()
+    assert "cdn.jsdelivr" not in page
+    assert page.count("vegaEmbed('#") == 4
+    for diff in (("metrics", "show"), ("metrics", "diff"), ("params", "diff"), ("plots", "diff")):
+        project.run("dvc", *diff)
+    assert 5 < len(json.loads((project.folder / "reports/metrics.json").read_text())) < 25

@@ -1,0 +1,55 @@
+"""`mnist-mlp repair`: the two files that a killed DVC leaves torn."""
+
+import subprocess
+
+import pytest
+
+from mnist_mlp import paths
+from mnist_mlp.commands import repair
+
+WHOLE = "schema: '2.0'\nstages: {}\n"
+TORN = "schema: '2.0'\nstages:\n  download:\n    cm"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch) -> None:
+    """Be in a git repository that holds nothing, without a wait for a live DVC."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(repair, "WRITING", 0)
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    repair.RWLOCK.parent.mkdir(parents=True)
+
+
+def test_whole_files_and_missing_ones_are_left_alone(capsys):
+    repair.main()
+    paths.LOCKFILE.write_text(WHOLE)
+    repair.RWLOCK.write_text("{}")
+    repair.main()
+    assert (paths.LOCKFILE.read_text(), repair.RWLOCK.read_text()) == (WHOLE, "{}")
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("content", ["", '{"/some/path": {"wri'])
+def test_a_torn_rwlock_is_removed(capsys, content):
+    repair.RWLOCK.write_text(content)
+    repair.main()
+    assert not repair.RWLOCK.exists()
+    assert capsys.readouterr().out == ".dvc/tmp/rwlock: cut short by a killed dvc: removed\n"
+
+
+@pytest.mark.parametrize("content", ["", TORN, WHOLE.removesuffix("\n")], ids=["empty", "in a word", "in a line"])
+def test_a_torn_dvc_lock_is_taken_from_git(capsys, content):
+    paths.LOCKFILE.write_text(WHOLE)
+    subprocess.run(["git", "add", "dvc.lock"], check=True)
+    paths.LOCKFILE.write_text(content)
+    repair.main()
+    assert paths.LOCKFILE.read_text() == WHOLE
+    assert capsys.readouterr().out.startswith("dvc.lock: cut short by a killed dvc: taken from git as committed; ")
+
+
+def test_a_torn_dvc_lock_that_git_does_not_hold_is_put_aside(capsys):
+    paths.LOCKFILE.write_text(TORN)
+    repair.main()
+    assert not paths.LOCKFILE.exists()
+    assert paths.LOCKFILE.with_suffix(".torn").read_text() == TORN
+    assert "git has none, so it is now dvc.torn" in capsys.readouterr().out

@@ -1,0 +1,153 @@
+"""Tables against plain recomputation from the outputs that training left."""
+
+import hashlib
+import json
+import re
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mnist_mlp import config
+from mnist_mlp.errors import UserError
+from mnist_mlp.evaluation import comparisons, tables
+from mnist_mlp.evaluation.predictions import Predictions
+from mnist_mlp.training.outputs import Outputs
+from tests.helpers.made_outputs import TESTED, drawn, make, read_predictions, rows
+from tests.helpers.params import PARAMS
+
+
+def made_by(root: Path, row: dict[str, str]) -> tuple[np.ndarray, np.ndarray, dict]:
+    """Return the labels, a replicate's probabilities, and its entry in metrics.json."""
+    folder = root / "models" / row["study"] / row["variant"]
+    entries = json.loads((folder / "metrics.json").read_text())["replicates"]
+    index = [entry["seed"] for entry in entries].index(int(row["seed"]))
+    labels = np.load(root / "data/prepared/labels/test.npy")
+    return labels, np.load(folder / "probabilities.npy")[index], entries[index]
+
+
+def test_results_are_what_training_wrote(evaluated):
+    results, variants = rows(evaluated / "reports/results.csv"), config.load(evaluated / "params.yaml").variants
+    keys = [(variant.study, variant.name, str(seed)) for variant in variants for seed in variant.seeds]
+    assert [(row["study"], row["variant"], row["seed"]) for row in results] == keys
+    assert list(results[0]) == ["study", "variant", "seed", "train_loss", "train_accuracy", "val_loss", "val_accuracy",
+                                "test_loss", "test_accuracy", "parameters"]  # fmt: skip
+    for row in results:
+        labels, probabilities, entry = made_by(evaluated, row)
+        right = sum(p.argmax() == y for p, y in zip(probabilities, labels, strict=True))
+        assert float(row["test_accuracy"]) == right / TESTED
+        assert all(float(row[name]) == pytest.approx(entry[name], abs=1e-6) for name in list(row)[3:9])
+        assert re.fullmatch(r"\d\.\d{6}", row["test_loss"])
+
+
+def test_history_is_what_training_wrote(evaluated):
+    expected = [
+        f"{variant.study},{variant.name},{line}"
+        for variant in config.load(evaluated / "params.yaml").variants
+        for line in (evaluated / variant.folder / "history.csv").read_text().splitlines()[1:]
+    ]
+    assert (evaluated / "reports/history.csv").read_text().splitlines()[1:] == expected
+
+
+def test_confusions_and_the_accuracy_of_each_digit_are_counted(evaluated):
+    counts = Counter()
+    for row in rows(evaluated / "reports/per_class.csv"):
+        labels, probabilities, _ = made_by(evaluated, row)
+        pairs = list(zip(labels.tolist(), probabilities.argmax(axis=1).tolist(), strict=True))
+        counts.update((row["study"], row["variant"], *pair) for pair in pairs)
+        for digit in range(10):
+            own = [guess == digit for label, guess in pairs if label == digit]
+            assert float(row[f"digit_{digit}"]) == pytest.approx(sum(own) / len(own), abs=1e-6)
+    found = {
+        (row["study"], row["variant"], int(row["true"]), int(row["predicted"])): int(row["count"])
+        for row in rows(evaluated / "reports/confusion.csv")
+    }
+    assert found == counts
+
+
+def test_the_candidates_predictions_are_those_of_its_first_seed(evaluated):
+    predictions = rows(evaluated / "reports/candidate_predictions.csv")
+    labels, probabilities, _ = made_by(evaluated, {"study": "candidate", "variant": "candidate", "seed": "0"})
+    assert [int(row["actual"]) for row in predictions] == labels.tolist()
+    assert [int(row["predicted"]) for row in predictions] == probabilities.argmax(axis=1).tolist()
+
+
+def test_calibration_is_counted_in_tenths_of_confidence(evaluated):
+    predictions, labels = read_predictions(evaluated)
+    table = tables.calibration(predictions, labels).set_index(["variant", "bin"])
+    for one in predictions:
+        own = table.loc[one.variant.name]
+        assert own["count"].sum() == one.predicted.size
+        for tenth, row in own.iterrows():
+            inside = (one.confidence >= tenth / 10) & (one.confidence < (tenth + 1) / 10)
+            expected = inside.sum(), one.confidence[inside].mean(), (one.predicted == labels)[inside].mean()
+            assert row[["count", "confidence", "accuracy"]].tolist() == pytest.approx(expected)
+
+
+def test_the_hardest_digits_are_those_that_most_runs_get_wrong(evaluated):
+    predictions, labels = read_predictions(evaluated)
+    wrong = sum((row != labels).astype(int) for one in predictions for row in one.predicted)
+    images = np.full((TESTED, 28, 28), 0.5)
+    hardest = tables.hardest(predictions, labels, images)
+    assert hardest["runs"] == 2 * len(predictions)
+    digits = hardest["digits"]
+    assert [digit["wrong"] for digit in digits] == sorted(wrong, reverse=True)[: tables.HARDEST]
+    for digit in digits:
+        assert digit["wrong"] == wrong[digit["index"]]
+        assert digit["label"] == labels[digit["index"]]
+        assert digit["read_as"] == (digit["label"] + 1) % 10  # as the made models err
+
+
+def test_the_headline_summarizes_the_candidate(evaluated):
+    metrics = json.loads((evaluated / "reports/metrics.json").read_text())
+    scores = [float(row["test_accuracy"]) for row in rows(evaluated / "reports/results.csv")[-2:]]
+    assert metrics["test_accuracy"] == pytest.approx(np.mean(scores), abs=1e-6)
+    assert metrics["test_accuracy_sd"] == pytest.approx(np.std(scores, ddof=1), abs=1e-6)
+    assert metrics["rank"] == int(rows(evaluated / "reports/variants.csv")[-1]["rank"])
+    assert metrics["rank_best"] <= metrics["rank"] <= metrics["rank_worst"]
+    assert (metrics["dataset"], metrics["test_images"], metrics["parameters"]) == ("mnist", TESTED, 1234)
+
+
+def test_the_headline_of_one_seed_has_no_sd():
+    made, labels = drawn({"a": 0.9, "b": 0.9, "candidate": 0.99}, seeds=1)
+    table = comparisons.variants(comparisons.compare(made, labels))
+    assert "test_accuracy_sd" not in tables.headline(table, made[-1], "mnist")
+
+
+def test_the_champion_is_no_candidate_and_the_lowest_seed_settles_a_tie(tmp_path, monkeypatch):
+    first, second, *_, candidate = PARAMS.variants
+    monkeypatch.chdir(tmp_path)
+    predictions = []
+    for variant, scores in ((first, [0.1, 0.2]), (second, [0.7, 0.9, 0.9]), (candidate, [1.0])):
+        finals = pd.DataFrame({"seed": range(len(scores)), "val_accuracy": scores, "test_accuracy": 0.5})
+        empty = np.empty(0, np.uint8)
+        predictions.append(Predictions(variant, Outputs(pd.DataFrame(), finals, 1), empty, empty, frozenset()))
+    table = pd.DataFrame({"rank": [3, 2, 1]})
+    with pytest.raises(UserError, match=r"seed-1\.keras"):
+        tables.champion(table, predictions)
+    second.folder.mkdir(parents=True)
+    (second.folder / "seed-1.keras").write_bytes(b"a model")
+    assert tables.champion(table, predictions) == {
+        "study": second.study, "variant": second.name, "scaling": second.scaling, "seed": 1, "val_accuracy": 0.9,
+        "test_accuracy": 0.5, "model": f"{second.folder}/seed-1.keras", "md5": hashlib.md5(b"a model").hexdigest(),
+    }  # fmt: skip
+
+
+def test_curves_are_means_over_seeds_of_the_candidate_and_each_studys_best(tmp_path):
+    make(tmp_path, epochs=5)
+    predictions, labels = read_predictions(tmp_path)
+    table, histories = comparisons.variants(comparisons.compare(predictions, labels)), tables.history(predictions)
+    curves = tables.curves(table, histories)
+    assert list(curves) == ["curve", "epoch", "val_accuracy", "val_loss"]
+    best = {study: rows["variant"].iloc[0] for study, rows in table.sort_values("rank", kind="stable").groupby("study")}
+    names = [f"{study}/{best[study]}" for study in ("architectures", "techniques", "penalties")]
+    epochs = {name: rows["epoch"].tolist() for name, rows in curves.groupby("curve", sort=False)}
+    assert list(epochs) == [*names, "candidate"]
+    assert epochs["candidate"] == [1, 2, 3, 4, 5]
+    assert epochs[names[1]] == [1, 2, 3]  # an earlier end is no row, never an empty cell: charts draw those as 0
+    assert curves.notna().all(axis=None)
+    own = histories[(histories["variant"] == best["techniques"]) & (histories["epoch"] == 2)]
+    drawn = curves[(curves["curve"] == names[1]) & (curves["epoch"] == 2)]
+    assert drawn["val_accuracy"].item() == pytest.approx(own["val_accuracy"].mean())

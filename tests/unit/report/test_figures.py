@@ -1,0 +1,73 @@
+"""Figures: what they hold, the same bytes each time, nothing of pyplot's or a user's settings."""
+
+import threading
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from mnist_mlp.report import figures
+from mnist_mlp.report.markdown import FIGURES
+from tests.helpers.made_outputs import run_python
+
+
+def history(epochs: int = 5, seeds: tuple[int, ...] = (3, 1)) -> pd.DataFrame:
+    lines = [(seed, epoch, 1 / epoch, 0.9, 2 / epoch, 0.8) for seed in seeds for epoch in range(1, epochs + 1)]
+    return pd.DataFrame(lines, columns=["seed", "epoch", "loss", "accuracy", "val_loss", "val_accuracy"])
+
+
+def test_learning_curves_hold_each_replicate_and_their_mean():
+    made = history()
+    made.loc[made["seed"] == 1, "val_accuracy"] = 0.9
+    axes = figures.learning_curves(made, "accuracy", "a title").axes[0]
+    thick = {line.get_label(): line.get_ydata() for line in axes.lines if line.get_linewidth() == 2}
+    assert set(thick) == {"train, mean of 2 seeds", "validation, mean of 2 seeds"}
+    assert np.allclose(thick["validation, mean of 2 seeds"], 85)
+    assert sum(line.get_linewidth() == 0.7 and len(line.get_xdata()) == 5 for line in axes.lines) == 4
+    assert (axes.get_title(), axes.get_xlabel(), axes.get_ylabel()) == ("a title", "epoch", "accuracy (%)")
+
+
+def test_drawing_from_threads_gives_the_same_bytes_and_changes_no_setting(tmp_path):
+    before = dict(matplotlib.rcParams)
+
+    def draw(i: int) -> None:
+        figures.save(figures.learning_curves(history(), "loss", "title"), tmp_path / f"{i}.png")
+
+    threads = [threading.Thread(target=draw, args=(i,)) for i in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({(tmp_path / f"{i}.png").read_bytes() for i in range(6)}) == 1
+    assert len(list(tmp_path.iterdir())) == 6
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_a_single_epoch_a_useless_candidate_and_a_missing_cell_are_drawn(tmp_path):
+    replicates = pd.DataFrame(
+        [("architectures", "a", 0, 0.98), ("techniques", "b", 0, 1.0), ("candidate", "candidate", 0, 0.1)],
+        columns=["study", "variant", "seed", "test_accuracy"],
+    )
+    grid = pd.DataFrame([[0.9, np.nan]], index=["none"], columns=["relu", "tanh"])
+    for name, figure in {
+        "curves": figures.learning_curves(history(1, (0,)), "loss", "one point"),
+        "accuracies": figures.accuracies(replicates, None, "title"),
+        "map": figures.technique_map(grid, "title"),
+    }.items():
+        figures.save(figure, tmp_path / f"{name}.png")
+        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_reports_figures_have_content_and_the_width_for_a_readme(root):
+    for name in FIGURES:
+        with Image.open(root / "reports/figures" / name) as picture:
+            assert picture.format == "PNG"
+            assert 1300 <= picture.width <= 1400
+            assert np.unique(np.asarray(picture.convert("L"))).size > 20
+
+
+def test_matplotlib_is_imported_only_to_draw(tmp_path):
+    code = "import sys; import mnist_mlp.report.figures, mnist_mlp.report.html; print('matplotlib' in sys.modules)"
+    done = run_python(tmp_path, "-c", code)
+    assert (done.stdout, done.stderr) == ("False\n", "")

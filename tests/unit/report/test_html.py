@@ -1,0 +1,65 @@
+"""comparison.html: whole without a network, described in words, every variant with its numbers."""
+
+import dataclasses
+import re
+from html.parser import HTMLParser
+
+import pandas as pd
+
+from mnist_mlp.report import html
+
+
+class Page(HTMLParser):
+    """Hold a page's tags with their attributes."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def test_the_page_needs_no_other_file(comparison_html):
+    assert len(comparison_html.encode()) < 1_000_000
+    page = Page(comparison_html)
+    for tag, attributes in page.tags:
+        for name in ("src", "href", "data", "action"):
+            assert attributes.get(name, "#").startswith(("#", "data:")), (tag, attributes)
+    assert "url(" not in comparison_html and "@import" not in comparison_html
+    ids = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
+    for link in page.all("a"):
+        assert link["href"][1:] in ids
+
+
+def test_images_drawings_and_tables_are_described(comparison_html):
+    page = Page(comparison_html)
+    assert len(page.all("img")) == 24
+    assert all(re.match(r"Test image \d+: shows a \d, read as \d", image["alt"]) for image in page.all("img"))
+    for drawing in page.all("svg"):
+        assert drawing.get("aria-hidden") or drawing.get("aria-label") or "x" in drawing
+    scopes = [cell.get("scope") for cell in page.all("th")]
+    assert scopes.count(None) <= 2  # the empty corner of a confusion matrix
+    assert all("aria-label" in attributes for _, attributes in page.tags if attributes.get("role") == "region")
+
+
+def test_every_variant_is_in_the_table_with_its_numbers(comparison_html, root):
+    table = pd.read_csv(root / "reports/variants.csv")
+    rows = re.findall(r'<tr><th scope="row" class="(\w+)">([\w-]+)</th>(.*?)</tr>', comparison_html)
+    assert [(study, name) for study, name, _ in rows] == list(zip(table["study"], table["variant"], strict=True))
+    for (_, _, cells), row in zip(rows, table.itertuples(), strict=True):
+        shown = re.findall(r">([^<>]*)</td>", cells)
+        assert shown[1] == f"{100 * row.test_accuracy:.2f}"
+        assert shown[2] == f"[{100 * row.low:.2f}, {100 * row.high:.2f}]"
+        assert shown[3:6] == [f"{100 * x:.2f}" for x in (row.error_seeds, row.error_images, row.test_accuracy_sd)]
+        assert shown[6:8] == [str(row.rank), f"{row.rank_low} to {row.rank_high}"]
+
+
+def test_markup_in_a_name_is_escaped(results):
+    made = html.html(dataclasses.replace(results, metrics=results.metrics | {"dataset": "<script>alert(1)</script>"}))
+    assert "<script>alert" not in made
+    assert "&lt;script&gt;alert(1)" in made

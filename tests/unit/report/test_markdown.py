@@ -1,0 +1,130 @@
+"""The comparison in Markdown, against the CSV files that it is made from; and what the terminal says."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mnist_mlp import paths
+from mnist_mlp.report import markdown
+from stages import evaluate
+from tests.helpers.made_outputs import TWINS, make, read_results, rows, run_main
+
+
+def section(text: str, title: str) -> str:
+    return text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def table(text: str) -> list[dict[str, str]]:
+    """Return the first Markdown table of a text. Every line must have as many cells as its head."""
+    lines = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in line] for line in lines if set("".join(line)) != set(" -")]
+    return [dict(zip(cells[0], row, strict=True)) for row in cells[1:]]
+
+
+@pytest.fixture(scope="module")
+def published(root) -> dict[tuple[str, str], dict[str, str]]:
+    return {(row["study"], row["variant"]): row for row in rows(root / paths.PUBLISHED)}
+
+
+def test_study_tables_say_what_the_csv_files_do(root, comparison_md, published):
+    means = {}
+    for row in rows(root / "reports/results.csv"):
+        means.setdefault((row["study"], row["variant"]), []).append(float(row["test_accuracy"]))
+    seen = 0
+    for study in ("architectures", "techniques"):
+        for line in table(section(comparison_md, f"Study `{study}`")):
+            key = (study, line["variant"].strip("`"))
+            mean, then = np.mean(means[key]), float(published[key]["test_accuracy"])
+            shown, sd = line["test accuracy (%)"].split(" ± ")
+            assert float(shown) == pytest.approx(100 * mean, abs=0.0051)
+            assert float(sd) == pytest.approx(100 * np.std(means[key], ddof=1), abs=0.0051)
+            assert float(line["published (%)"]) == pytest.approx(100 * then, abs=0.0051)
+            assert float(line["difference (points)"]) == pytest.approx(100 * (mean - then), abs=0.0051)
+            seen += 1
+    assert seen == len(means) - 2  # the candidate and the penalty
+    assert "512, dropout 0.25, 128, batch norm, 64" in comparison_md
+
+
+def test_agreement_is_the_mean_and_largest_difference(root, comparison_md, published):
+    lines = table(section(comparison_md, "Agreement with the published figures"))
+    shown = {line["study"].strip("`"): line for line in lines}
+    accuracies = pd.read_csv(root / "reports/variants.csv").set_index(["study", "variant"])["test_accuracy"]
+    for study in ("architectures", "techniques"):
+        gaps = {v: mean - float(published[study, v]["test_accuracy"]) for v, mean in accuracies[study].items()}
+        worst = max(gaps, key=lambda v: abs(gaps[v]))
+        expected = 100 * sum(map(abs, gaps.values())) / len(gaps)
+        assert float(shown[study]["mean, unsigned (points)"]) == pytest.approx(expected, abs=0.0051)
+        assert shown[study]["largest (points)"] == f"{100 * gaps[worst]:+.2f} (`{worst}`)"
+        assert shown[study]["figures"] == str(len(gaps))
+        scores = pd.read_csv(root / "reports/results.csv").query("study == @study and variant not in @TWINS")
+        sd = scores.groupby("variant")["test_accuracy"].var().mean() ** 0.5  # each of two seeds, twins but once
+        assert float(shown[study]["sd over seeds (points)"]) == pytest.approx(100 * sd, abs=0.0051)
+        variants = pd.read_csv(root / "reports/variants.csv").query("study == @study").set_index("variant")
+        inside = sum(
+            variants.loc[v, "run_low"] <= float(published[study, v]["test_accuracy"]) <= variants.loc[v, "run_high"]
+            for v in gaps
+        )
+        assert shown[study]["within"] == f"{inside} of {len(gaps)}"
+        assert shown[study]["outside"].count("`") == 2 * (len(gaps) - inside)
+
+
+def test_identical_models_and_the_spread_of_their_published_figures_are_listed(comparison_md):
+    lines = table(section(comparison_md, "Identical models"))
+    assert [line["identical"] for line in lines] == [f"`none-{a}` = `l1-{a}` = `l2-{a}`" for a in ("relu", "tanh")]
+    assert lines[0]["published (%)"] == "97.53, 97.21, 97.42"
+    assert lines[0]["published spread (points)"] == "0.32"
+    assert f"{len(TWINS)} of the 12 are, to the bit" in comparison_md
+
+
+def test_contradictions_of_the_summary_table_are_listed(comparison_md):
+    text = section(comparison_md, "What the notebooks contradict themselves in")
+    lines = {line["variant"]: line for line in table(text)}
+    assert list(lines) == [f"`architectures/model{i}`" for i in (1, 2, 3, 7)]
+    assert lines["`architectures/model3`"]["test, difference (points)"] == "-0.53"
+    assert lines["`architectures/model2`"]["test, difference (points)"] == ""
+    assert "4 of its 9 rows" in text
+
+
+def test_the_candidates_verdicts_add_up(root, comparison_md):
+    verdicts = [row["verdict"] for row in rows(root / "reports/variants.csv")][:-1]
+    listed = section(comparison_md, "The candidate")
+    for verdict, verb in markdown.VERDICTS.items():
+        number = re.search(rf"^- {verb}: (\w+)", listed, re.M)[1]
+        assert number.replace("none", "0") == str(verdicts.count(verdict))
+
+
+def test_the_terminal_shows_the_candidates_accuracy_and_place(printed):
+    accuracy = r"^candidate: 9\d\.\d\d ± \d\.\d\d % of 200 test images right \(mean ± sd of 2 seeds\)$"
+    assert re.search(accuracy, printed, re.M)
+    assert re.search(r"^place: \d+ of 13 by its mean \(\d+ to \d+ beyond doubt\)$", printed, re.M)
+    assert "make ui" in printed and "dvc plots show" in printed
+
+
+def test_every_figure_is_shown_and_described(comparison_md):
+    pictures = re.findall(r"!\[(.+)\]\((.+)\)", comparison_md)
+    assert {link for _, link in pictures} == {f"figures/{name}" for name in markdown.FIGURES}
+
+
+def test_the_readmes_block_links_to_files_that_are_there(root, results):
+    block = markdown.block(results)
+    assert "SAMPLE" not in block
+    links = re.findall(r"\]\((.+?)\)", block)
+    assert len(links) >= len(markdown.FIGURES)
+    assert all((root / link).is_file() for link in links)
+
+
+def test_results_of_the_sample_say_so_and_meet_no_published_figure(tmp_path):
+    make(tmp_path, dataset="mnist-sample")
+    run_main(evaluate, tmp_path)
+    sample = read_results(tmp_path)
+    text = markdown.markdown(sample)
+    assert text.startswith("# Comparison\n\n> **ONLY A SAMPLE OF MNIST")
+    assert markdown.terminal(sample)[0].startswith("ONLY A SAMPLE OF MNIST")
+    assert "> **ONLY A SAMPLE OF MNIST" in markdown.block(sample)
+    shown = table(section(text, "Study `architectures`"))[0]
+    assert "published (%)" not in shown and "difference (points)" not in shown
+    for title in ("Agreement with the published figures", "What the notebooks contradict themselves in"):
+        assert f"## {title}" not in text
+    assert "97.53" not in text

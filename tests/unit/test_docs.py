@@ -1,0 +1,24 @@
+"""What the documents name is there."""
+
+import re
+
+import pytest
+
+from tests.helpers.params import ROOT
+
+NAMED = re.findall(r"`([\w/]+\.py)?(?:::)?(test_\w+?)(?:_?\.\.\.)?`", (ROOT / "docs/robustness.md").read_text())
+
+
+@pytest.mark.parametrize(("file", "name"), NAMED, ids=[name for _, name in NAMED])
+def test_every_test_that_robustness_names_is_there(file, name):
+    text = (ROOT / "tests" / (file or "pipeline/test_robustness.py")).read_text()
+    assert re.search(rf"^def {name}", text, re.MULTILINE)
+
+
+def test_every_file_that_contributing_names_is_there():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    packages = r"`((?:commands|config|data|evaluation|report|serving|tracking|training)/[\w/]+\.(?:py|html\.jinja))"
+    for name in re.findall(packages, text):
+        assert (ROOT / "mnist_mlp" / name).exists(), name
+    for name in re.findall(r"`((?:tests|stages)/[\w/]+\.\w+)`", text):
+        assert (ROOT / name).exists(), name

@@ -1,0 +1,48 @@
+"""The store, opened: by several processes at once, and where it can't be."""
+
+import os
+import subprocess
+import sys
+
+import mlflow
+import pytest
+from sqlalchemy.exc import DatabaseError
+
+from mnist_mlp.tracking import store
+from tests.helpers.params import ROOT
+from tests.helpers.servers import free_port
+from tests.helpers.tracked import DATABASE, runs
+
+OPENING = """
+from mnist_mlp.tracking import store
+opened = store.open_store()
+opened.end(opened.start("a run", {}), "FINISHED")
+"""
+
+
+@pytest.mark.slow
+def test_processes_that_open_a_missing_store_at_once_lose_no_run(checkout):
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", OPENING], stderr=subprocess.PIPE, text=True,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )
+        for _ in range(3)
+    ]  # fmt: skip
+    assert [process.communicate(timeout=180)[1] for process in started] == [""] * 3
+    assert [run.info.status for run in runs()] == ["FINISHED"] * 3
+
+
+@pytest.mark.parametrize("address", ["", "postgresql://me:sesame@127.0.0.1:{port}/db"], ids=["junk", "unreachable"])
+def test_a_database_that_cannot_be_read_is_refused_before_mlflow_tries_it(checkout, monkeypatch, address):
+    """MLflow would try again and again, for 100 seconds."""
+
+    def tried(*arguments: object) -> None:
+        pytest.fail("MLflow's client was made, and would have tried for 100 s")
+
+    monkeypatch.setattr(mlflow, "MlflowClient", tried)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address.format(port=free_port()))
+    DATABASE.parent.mkdir()
+    DATABASE.write_text("no database, but a text of some length")
+    with pytest.raises(DatabaseError):
+        store.open_store()
