@@ -7,8 +7,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .DEFAULT_GOAL := help
 .PHONY: help setup repro test test-fast ui track verify readme bench lint requirements audit
 # What `make verify` trains again, by default: both published studies, dropout, batch norm, SGD and Adam.
-STAGES ?= train-architecture@model2 train-architecture@model5 train-architecture@model8 \
-	train-technique@none-relu train-technique@dropout-tanh train-technique@batchnorm-relu
+STAGES ?= train-architectures@model2 train-architectures@model5 train-architectures@model8 \
+	train-techniques@none-relu train-techniques@dropout-tanh train-techniques@batchnorm-relu
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -102,7 +102,7 @@ def measure_study(scratch: Path, epochs: int | None) -> str:
     seconds = []
     for folder, jobs in ((first, 0), (second, 2)):
         run(folder, "dvc", "status")  # digests the data where they are now
-        seconds.append(repro(folder, jobs, "train-technique")[-1][0])
+        seconds.append(repro(folder, jobs, "train-techniques")[-1][0])
         print(f"study, {jobs} workers: {seconds[-1]:.0f} s", flush=True)
     if digests(first) != digests(second):
         sys.exit("the two runs differ in dvc.lock or in the models")
@@ -123,7 +123,7 @@ def measure_overhead(scratch: Path) -> str:
     folder, rows = clone(scratch / "overhead"), []
     change(folder, "techniques", {"seeds": [0], "epochs": 1}, names, dataset="mnist-sample")
     run(folder, "dvc", "repro", "preprocess")
-    stages = [f"train-technique@{name}" for name in names]
+    stages = [f"train-techniques@{name}" for name in names]
     found = repro(folder, 1, *stages)
     began, ended = times(found, STARTED), times(found, ENDED)
     order = sorted(ended, key=ended.get)

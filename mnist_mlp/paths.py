@@ -16,6 +16,7 @@ CHECKPOINTS = MODELS / ".checkpoints"
 CHAMPION = MODELS / "champion"
 
 PUBLISHED = Path("published/results.csv")  # what the notebooks reported
+NOTEBOOKS = Path("published/notebooks.yaml")  # what they ran
 REPORTS = Path("reports")
 FIGURES = REPORTS / "figures"
 

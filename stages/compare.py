@@ -15,16 +15,18 @@ def main() -> None:
     on = f"on {read.metrics['dataset']}"
     drawn = {
         "accuracy.png": figures.accuracies(read.replicates, read.published, f"Test accuracy of every variant {on}"),
-        "techniques.png": figures.technique_map(
-            results.grid(read), f"Mean test accuracy by technique and activation {on}"
-        ),
+        **{
+            figures.map_name(study): figures.heat_map(means, f"Mean test accuracy of {study} {on}")
+            for study, means in results.grids(read).items()
+        },
         "curves.png": figures.validation_curves(
             results.best_curves(read), f"The candidate and the best of each study {on}"
         ),
     }
     texts = {"comparison.md": markdown.markdown(read), "comparison.html": html.html(read)}
-    for name, figure in drawn.items():
-        figures.save(figure, paths.FIGURES / name)
+    with files.replaced_folder(paths.FIGURES) as folder:  # a study that is gone leaves none
+        for name, figure in drawn.items():
+            figures.save(figure, folder / name)
     for name, text in texts.items():
         files.write(paths.REPORTS / name, text)
     print("\n".join(markdown.terminal(read)))

@@ -20,7 +20,12 @@ def main() -> None:
     images = files.read_array(paths.PREPARED / "pixels/test.npy", mapped=True)
     everything = [predictions.read(variant, labels) for variant in params.variants]
     comparison = comparisons.compare(everything, labels)
-    results, history, table = tables.results(everything), tables.history(everything), comparisons.variants(comparison)
+    results, history, bins = (
+        tables.results(everything),
+        tables.history(everything),
+        tables.calibration(everything, labels),
+    )
+    table = comparisons.variants(comparison, bins)
     studied, joint = effects.effects(params, comparison)
     written = {
         "results.csv": results,
@@ -29,7 +34,7 @@ def main() -> None:
         "curves.csv": tables.curves(table, history),
         "per_class.csv": tables.per_class(everything, labels),
         "confusion.csv": tables.confusion(everything, labels),
-        "calibration.csv": tables.calibration(everything, labels),
+        "calibration.csv": bins,
         "pairs.csv": comparisons.named_pairs(comparison),
         "effects.csv": studied,
         "statistics.json": comparisons.summary(comparison, joint),

@@ -19,7 +19,6 @@ from tqdm import tqdm
 
 from mnist_mlp import config, paths
 from mnist_mlp.config import Params, Variant
-from mnist_mlp.config.params import stage_name
 from mnist_mlp.errors import UserError
 from mnist_mlp.pipeline import experiments
 from mnist_mlp.pipeline.experiments import Experiment
@@ -80,7 +79,7 @@ def _find(variant: Variant, params: Params) -> tuple[Trained, list[Path]]:
 
 
 def _difference(trained: Trained, files: list[Path], params: Params, lock: Lockfile) -> str | None:
-    difference = lock.difference(trained.variant, params, stage_name(trained.variant), reported=files == REPORTED)
+    difference = lock.difference(trained.variant, params, reported=files == REPORTED)
     return difference or lock.changed(files)
 
 

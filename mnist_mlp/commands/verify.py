@@ -31,7 +31,7 @@ CODE = ["mnist_mlp", "stages", "params.yaml", "dvc.yaml", ".dvcignore", "publish
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare which stages to run again."""
-    parser.add_argument("stages", nargs="*", metavar="STAGE", help="as dvc.lock names them: train-architecture@model2")
+    parser.add_argument("stages", nargs="*", metavar="STAGE", help="as dvc.lock names them: train-architectures@model2")
     parser.add_argument("--all", action="store_true", help="every stage of dvc.lock")
 
 
@@ -40,7 +40,7 @@ def main(stages: list[str], all: bool) -> None:
     lock, here = Lockfile().stages, functools.cache(md5)  # hundreds of megabytes, which most stages start from
     names = list(lock) if all else stages
     if not names:
-        raise UserError("no stage named; name some as dvc.lock does, such as train-architecture@model2, or say --all")
+        raise UserError("no stage named; name some as dvc.lock does, such as train-architectures@model2, or say --all")
     for name in names:
         if name not in lock:
             raise UserError(f"{paths.LOCKFILE}: no stage {name!r}; run `dvc repro`, or see `dvc stage list`")

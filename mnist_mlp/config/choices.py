@@ -32,9 +32,10 @@ SAMPLE = "mnist-sample"
 
 def one_of(names: Iterable[str]) -> BeforeValidator:
     """Return a validator that takes one of these names and nothing else."""
+    names = tuple(names)
 
     def check(value: Any) -> Any:
-        if value not in tuple(names):
+        if value not in names:
             raise ValueError(", ".join(names))
         return value
 

@@ -7,7 +7,10 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, PlainSerializer, ValidationError
 
+from mnist_mlp.config.choices import ACTIVATIONS, one_of
 from mnist_mlp.config.messages import allowed
+
+Activation = Annotated[str, one_of(ACTIVATIONS)]
 
 
 class Model(BaseModel):
@@ -36,13 +39,16 @@ class Layer(Model):
 
 
 class Dense(Layer):
-    """A fully connected layer, then the variant's activation. l1, l2: weights of penalties on its kernel, if any."""
+    """A fully connected layer, then its activation, or the variant's if it has none of its own.
+
+    l1, l2: weights of penalties on its kernel, if any."""
 
     kind = "dense"
     value = "units"
     units: int = Field(ge=1, le=65_536)
     l1: float = Field(default=0.0, ge=0, le=100)
     l2: float = Field(default=0.0, ge=0, le=100)
+    activation: Activation | None = None
 
     @property
     def penalties(self) -> dict[str, float]:
@@ -50,10 +56,12 @@ class Dense(Layer):
         return {name: weight for name in ("l1", "l2") if (weight := getattr(self, name))}
 
     def spell(self) -> Any:
-        return {"dense": {"units": self.units} | self.penalties if self.penalties else self.units}
+        own = self.penalties | ({"activation": self.activation} if self.activation else {})
+        return {"dense": {"units": self.units} | own if own else self.units}
 
     def describe(self) -> str:
-        return " ".join([str(self.units), *(f"{name} {weight:g}" for name, weight in self.penalties.items())])
+        penalties = (f"{name} {weight:g}" for name, weight in self.penalties.items())
+        return " ".join([str(self.units), *([self.activation] if self.activation else []), *penalties])
 
 
 class Dropout(Layer):
@@ -64,10 +72,32 @@ class Dropout(Layer):
     rate: float = Field(ge=0, lt=1)
 
 
+class GaussianNoise(Layer):
+    """Normal noise added while it trains."""
+
+    kind = "gaussian_noise"
+    value = "stddev"
+    stddev: float = Field(gt=0, le=1)
+
+
 class BatchNorm(Layer):
     """Batch normalization over the last axis: of image columns ahead of `flatten`, else of pixels or units."""
 
     kind = "batch_norm"
+
+
+class LayerNorm(Layer):
+    """Layer normalization over the last axis: of image columns ahead of `flatten`, else of pixels or units."""
+
+    kind = "layer_norm"
+
+
+class Activated(Layer):
+    """An activation of what passes through. Without glu, which halves it."""
+
+    kind = "activation"
+    value = "name"
+    name: Annotated[str, one_of(name for name in ACTIVATIONS if name != "glu")]
 
 
 class Flatten(Layer):
@@ -91,7 +121,8 @@ class ActivityL2(ActivityL1):
 
 
 KINDS: dict[str, type[Layer]] = {
-    kind.kind: kind for kind in (Dense, Dropout, BatchNorm, Flatten, ActivityL1, ActivityL2)
+    kind.kind: kind
+    for kind in (Dense, Dropout, GaussianNoise, BatchNorm, LayerNorm, Activated, Flatten, ActivityL1, ActivityL2)
 }
 SPELLINGS = ", ".join(f"{{{kind.kind}: {kind.value}}}" if kind.value else kind.kind for kind in KINDS.values())
 
@@ -134,6 +165,6 @@ def as_tuple(value: Any) -> Any:
 
 Layers = Annotated[
     tuple[Annotated[InstanceOf[Layer], BeforeValidator(parse), PlainSerializer(lambda layer: layer.spell())], ...],
-    Field(min_length=1, max_length=100),
+    Field(max_length=100),
     BeforeValidator(as_tuple),
 ]

@@ -21,6 +21,10 @@ def line(error: Any, keys_at: Callable[[tuple[int | str, ...]], str]) -> str:
         return printable(f"{where}: missing; write it ({_needs(where)})")
     if error["type"] == "extra_forbidden":
         return printable(f"{where}: unknown key; allowed there: {keys_at(error['loc'])}")
+    if error["type"].startswith("model_") and len(error["loc"]) == 1:
+        return printable(
+            f"{where}: unknown key; allowed there: {keys_at(error['loc'])}, or a study, which is a mapping"
+        )
     return printable(f"{where}: found {show(error['input'])}; allowed: {allowed(error, where)}")
 
 

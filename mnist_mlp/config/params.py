@@ -1,10 +1,11 @@
 """All of params.yaml: read, checked, resolved into variants."""
 
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -12,11 +13,11 @@ from mnist_mlp import paths
 from mnist_mlp.config import messages
 from mnist_mlp.config.choices import IDX_FILES, SAMPLE, SOFTWARE, one_of
 from mnist_mlp.config.layers import Model, as_tuple
-from mnist_mlp.config.studies import Network, Protocol, Study, Training, Variant
+from mnist_mlp.config.studies import NAME, NAMES, Level, Network, Protocol, Study, Training, Variant
 from mnist_mlp.errors import UserError
 
 CANDIDATE = "candidate"  # its study's name and its own
-STAGES = {"architectures": "train-architecture", "techniques": "train-technique", "penalties": "train-penalty"}
+TAKEN = (CANDIDATE, paths.CHAMPION.name)  # folders beside the studies'
 
 
 class DataFile(Model):
@@ -34,14 +35,14 @@ class DataSource(Model):
 
 
 class Params(Training):
-    """All of params.yaml. The candidate's own keys stand at the top level."""
+    """All of params.yaml. The candidate's own keys stand at the top level; every other key is a study."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Study] = Field(init=False)
 
     dataset: str
     datasets: dict[str, DataSource]
     software: dict[Annotated[str, one_of(SOFTWARE)], str] = Field(min_length=3)
-    architectures: Study
-    techniques: Study
-    penalties: Study
 
     @model_validator(mode="after")
     def _check_dataset(self) -> "Params":
@@ -52,25 +53,29 @@ class Params(Training):
             raise ValueError(f"datasets: allowed: an entry `mnist`, and none named `auto` or `{SAMPLE}`")
         return self
 
+    @model_validator(mode="after")
+    def _check_studies(self) -> "Params":
+        for name in self.studies:
+            if name in TAKEN or not re.fullmatch(NAME, name):
+                raise ValueError(f"{name}: a study's name; allowed: {NAMES}, but not {' or '.join(TAKEN)}")
+        return self
+
     @property
     def studies(self) -> dict[str, Study]:
-        """The two published studies and our own, in the order of params.yaml."""
-        return {name: getattr(self, name) for name in STAGES}
+        """The studies, in the order of params.yaml."""
+        return dict(self.__pydantic_extra__)
 
     @property
     def candidate(self) -> Variant:
         """The model that `-S` changes."""
-        return Variant.of(CANDIDATE, CANDIDATE, {field: getattr(self, field) for field in Training.model_fields}, {})
+        return Variant(
+            study=CANDIDATE, name=CANDIDATE, **{field: getattr(self, field) for field in Training.model_fields}
+        )
 
     @cached_property
     def variants(self) -> list[Variant]:
         """Every variant of every study in the order of params.yaml, the candidate last."""
-        studied = [
-            Variant.of(study, name, dict(body.protocol), dict(network))
-            for study, body in self.studies.items()
-            for name, network in body.variants.items()
-        ]
-        return [*studied, self.candidate]
+        return [*(variant for name, study in self.studies.items() for variant in study.resolve(name)), self.candidate]
 
     def variant(self, study: str, name: str) -> Variant:
         """Return a variant. Raises UserError for a study or name that params.yaml doesn't hold."""
@@ -82,7 +87,7 @@ class Params(Training):
 
 def stage_name(variant: Variant) -> str:
     """Return the name of a variant's stage in DVC."""
-    return f"{STAGES[variant.study]}@{variant.name}" if variant.study in STAGES else f"train-{variant.study}"
+    return f"train-{variant.study}" + ("" if variant.study == CANDIDATE else f"@{variant.name}")
 
 
 def load(path: Path = paths.PARAMS) -> Params:
@@ -98,7 +103,9 @@ def load(path: Path = paths.PARAMS) -> Params:
     if not isinstance(raw, dict):
         raise UserError(f"{path}: found {messages.show(raw)}; allowed: a mapping of keys to values")
     try:
-        return Params.model_validate(raw)
+        params = Params.model_validate(raw)
+        params.variants  # noqa: B018 each can be resolved
+        return params
     except ValidationError as error:
         faults = error.errors()
         inner = [e for e in faults if not any(e["loc"] == o["loc"][: len(e["loc"])] != o["loc"] for o in faults)]
@@ -107,8 +114,10 @@ def load(path: Path = paths.PARAMS) -> Params:
 
 
 def _keys_at(place: tuple[int | str, ...]) -> str:
-    at_depth: dict[int, type[Model]] = {1: Params, 3: Protocol if "protocol" in place else DataSource, 4: Network}
-    model = at_depth.get(len(place), Study)
-    if place[0] == "datasets" and len(place) == 5:
-        model = DataFile
-    return ", ".join(model.model_fields)
+    """Return the keys that are allowed where an unknown one stands."""
+    models: dict[int, type[Model]] = {1: Params, 2: Study, 3: Protocol, 4: Network, 5: Level}
+    if place[0] == "datasets":
+        models = {3: DataSource, 5: DataFile}
+    elif place[1:2] == ("network",):
+        models = {3: Network}
+    return ", ".join(models[len(place)].model_fields)

@@ -14,7 +14,6 @@ import pandas as pd
 from mnist_mlp.evaluation import statistics
 from mnist_mlp.evaluation.predictions import Predictions
 from mnist_mlp.evaluation.statistics import ALPHA
-from mnist_mlp.evaluation.tables import calibration
 
 SEEDS = (2, 5, 10)
 
@@ -69,17 +68,17 @@ def compare(predictions: list[Predictions], labels: np.ndarray) -> Comparison:
     return Comparison(predictions, labels, model, estimates, studies)
 
 
-def variants(comparison: Comparison) -> pd.DataFrame:
+def variants(comparison: Comparison, bins: pd.DataFrame) -> pd.DataFrame:
     """Return one row per variant: its accuracy on the test images and how sure that is, its twin, its duel.
 
-    replicates; test_accuracy (their mean) and test_accuracy_sd (ddof 1; missing for one); rank (1 is best, ties share
-    the better); identical_to (the first variant whose probabilities are the same to the bit, seed by seed);
-    error_images, error_seeds, low, high (standard errors of test_accuracy by each source of chance, its 95 % interval
-    over both); run_sd (the sd over seeds of one run's accuracy that these reckon with); run_low, run_high (the 95 %
-    interval for one more run, of a new seed on the same images); rank_low, rank_high (95 % of its places over draws of
-    images and seeds); better, worse (how many variants are so beyond doubt, among all pairs); calibration_error (the
-    expected calibration error: of `tables.calibration`'s bins, the mean distance of confidence and accuracy); and the
-    columns of `duels`.
+    bins: of `tables.calibration`. Columns: replicates; test_accuracy (their mean) and test_accuracy_sd (ddof 1; missing
+    for one); rank (1 is best, ties share the better); identical_to (the first variant whose probabilities are the same
+    to the bit, seed by seed); error_images, error_seeds, low, high (standard errors of test_accuracy by each source of
+    chance, its 95 % interval over both); run_sd (the sd over seeds of one run's accuracy that these reckon with);
+    run_low, run_high (the 95 % interval for one more run, of a new seed on the same images); rank_low, rank_high (95 %
+    of its places over draws of images and seeds); better, worse (how many variants are so beyond doubt, among all
+    pairs); calibration_error (the expected calibration error: the bins' mean distance of confidence and accuracy); and
+    the columns of `duels`.
     """
     predictions, model, estimates = comparison.predictions, comparison.model, comparison.estimates
     scores = [one.outputs.finals["test_accuracy"].to_numpy() for one in predictions]
@@ -109,7 +108,7 @@ def variants(comparison: Comparison) -> pd.DataFrame:
         np.add.at(better, won[loser], copies[won[winner]])
         np.add.at(worse, won[winner], copies[won[loser]])
     table["better"], table["worse"] = better[model], worse[model]
-    table["calibration_error"] = [_calibration_error(calibration([one], comparison.labels)) for one in predictions]
+    table["calibration_error"] = _calibration_errors(bins).reindex(names).to_numpy()
     return table.join(duels(comparison))
 
 
@@ -145,11 +144,11 @@ def named_pairs(comparison: Comparison) -> pd.DataFrame:
     return pd.DataFrame(columns).join(comparison.pairs.drop(columns=["first", "second"]))
 
 
-def summary(comparison: Comparison, joint: dict[str, float]) -> dict[str, Any]:
+def summary(comparison: Comparison, joint: dict[str, dict[str, float]]) -> dict[str, Any]:
     """Return what no table holds: how fair it is to pool the seeds' variance, and what this many seeds can show.
 
-    joint: the p of a study's effects. smallest: by number of seeds, the smallest difference between two typical models
-    of the study that counts, for a pair picked in advance and for all pairs."""
+    joint: by study, the p of all effects of a factor. smallest: by number of seeds, the smallest difference between
+    two typical models of the study that counts, for a pair picked in advance and for all pairs."""
     estimates, pairs, studies = comparison.estimates, comparison.pairs, {}
     for i, study in enumerate(comparison.studies):
         members = estimates.pool == i
@@ -173,11 +172,13 @@ def summary(comparison: Comparison, joint: dict[str, float]) -> dict[str, Any]:
         studies[study] = _rounded(numbers) | {"smallest": {key: _rounded(row) for key, row in smallest.items()}}
     decided = int((pairs["verdict"] != "undecided").sum())
     numbers = {"models": len(estimates.accuracy), "pairs": len(pairs), "decided": decided}
-    return numbers | {"joint_p": _rounded(joint), "studies": studies}
+    return numbers | {"joint_p": {study: _rounded(each) for study, each in joint.items()}, "studies": studies}
 
 
-def _calibration_error(bins: pd.DataFrame) -> float:
-    return float(np.average((bins["accuracy"] - bins["confidence"]).abs(), weights=bins["count"]))
+def _calibration_errors(bins: pd.DataFrame) -> pd.Series:
+    weighted = (bins["accuracy"] - bins["confidence"]).abs() * bins["count"]
+    names = bins["study"] + "/" + bins["variant"]
+    return weighted.groupby(names).sum() / bins["count"].groupby(names).sum()
 
 
 def _table(contrasts: statistics.Contrasts) -> pd.DataFrame:

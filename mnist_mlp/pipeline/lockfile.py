@@ -1,5 +1,6 @@
 """What dvc.lock vouches for: that outputs follow from the parameters, code and data that are here."""
 
+import functools
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -7,8 +8,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from mnist_mlp import paths
-from mnist_mlp.config import Params, Variant
-from mnist_mlp.config.params import CANDIDATE
+from mnist_mlp.config import Params, Study, Variant
+from mnist_mlp.config.params import CANDIDATE, stage_name
 from mnist_mlp.errors import UserError
 from mnist_mlp.pipeline.digests import md5
 
@@ -35,13 +36,14 @@ class Lockfile:
         """Return the paths of a stage's outputs; none if dvc.lock doesn't know it."""
         return [out["path"] for out in self.stages.get(stage, {}).get("outs", [])]
 
-    def difference(self, variant: Variant, params: Params, stage: str, reported: bool) -> str | None:
+    def difference(self, variant: Variant, params: Params, reported: bool) -> str | None:
         """Return the first dependency that changed since the training, or None.
 
         reported: check those of the evaluation too."""
+        stage = stage_name(variant)
         if stage not in self.stages:
             return f"{paths.LOCKFILE} has no {stage}"
-        if self._trained(variant, stage) != (variant, params.software):
+        if self._trained(variant, params, stage) != (variant, params.software):
             return "params.yaml changed since it was trained"
         if reported and not self._evaluated():
             return "params.yaml changed since it was evaluated"
@@ -58,17 +60,23 @@ class Lockfile:
         differing = (path for path in outputs if md5(path) != self.written.get(path.as_posix()))
         return next((f"{path} isn't what {paths.LOCKFILE} has" for path in differing), None)
 
-    def _trained(self, variant: Variant, stage: str) -> tuple[Variant, dict[str, str]] | None:
-        """Return the parameters and software that a variant was last trained with, or None."""
+    def _trained(self, variant: Variant, params: Params, stage: str) -> tuple[Variant, dict[str, str]] | None:
+        """Return the parameters and software that a variant was last trained with, or None.
+
+        What isn't recorded of its study, such as the other levels of a factor, has no part in it: it is as it is now.
+        """
         try:
             values = dict(self.stages[stage]["params"][str(paths.PARAMS)])
             software = values.pop("software")
-            protocol, network = values, {}
-            if variant.study != CANDIDATE:
-                protocol = values[f"{variant.study}.protocol"]
-                network = values[f"{variant.study}.variants.{variant.name}"]
-            return Variant.of(variant.study, variant.name, protocol, network), software
-        except MALFORMED:
+            if variant.study == CANDIDATE:
+                return Variant(study=CANDIDATE, name=CANDIDATE, **values), software
+            study = params.studies[variant.study].model_dump(mode="json", exclude_none=True)
+            for key, value in values.items():
+                _, *parents, last = key.split(".")
+                functools.reduce(lambda part, name: part[name], parents, study)[last] = value
+            then = Study.model_validate(study).resolve(variant.study)
+            return next(one for one in then if one.name == variant.name), software
+        except (*MALFORMED, StopIteration, UserError):
             return None
 
     def _evaluated(self) -> bool:

@@ -6,6 +6,7 @@ Nine inches wide make a figure whose text reads well at the 900 pixels that a RE
 import contextlib
 import threading
 from collections.abc import Iterator
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 WIDTH, DPI = 9.0, 150
 # Okabe and Ito's palette, told apart by the colour-blind: the same colour for the same thing in every figure.
 TRAIN, VALIDATION = "#0072B2", "#E69F00"
-STUDY = {"architectures": "#009E73", "techniques": "#CC79A7", "penalties": "#56B4E9", "candidate": "#D55E00"}
+STUDIES, CANDIDATE = ("#009E73", "#CC79A7", "#56B4E9", "#0072B2", "#E69F00", "#999999"), "#D55E00"
 INK, FAINT = "#333333", "#DDDDDD"
 LABEL = {"loss": "cross-entropy (nats)", "accuracy": "accuracy (%)"}
 TICKS = (0, 20, 40, 60, 70, 80, 85, 90, 92, 94, 95, 96, 97, 97.5, 98, 98.5, 99, 99.2, 99.5, 99.7, 99.9)
@@ -36,6 +37,16 @@ def _alone_with_defaults() -> Iterator[None]:
     defaults = {key: value for key, value in matplotlib.rcParamsDefault.items() if not key.startswith("backend")}
     with _drawing, matplotlib.rc_context(defaults):
         yield
+
+
+def map_name(study: str) -> str:
+    """Return the file name of a study's heat map."""
+    return f"grid-{study}.png"
+
+
+def study_colours(studies: list[str]) -> dict[str, str]:
+    """Return each study's colour, and the candidate's. studies: in the order of params.yaml."""
+    return dict(zip(studies, cycle(STUDIES))) | {"candidate": CANDIDATE}
 
 
 @_alone_with_defaults()
@@ -71,6 +82,7 @@ def accuracies(results: "pd.DataFrame", published: "pd.DataFrame | None", title:
     *studies, candidate = means.index.unique("study")
     figure, axes = _figure(WIDTH, 1.5 + 0.2 * (len(means) + 1.5 * len(studies)))
     rows, y = {0.0: (candidate, candidate)}, 1.5  # y: (study, variant or None for a heading)
+    colours = study_colours(studies)
     for study in studies:
         rows[y] = (study, None)
         for variant in means[study].sort_values(ascending=False, kind="stable").index:
@@ -79,7 +91,7 @@ def accuracies(results: "pd.DataFrame", published: "pd.DataFrame | None", title:
         y += 1.5
     for y, (study, variant) in rows.items():
         if variant is not None:
-            dots, colour = scores.get_group((study, variant)), STUDY[study]
+            dots, colour = scores.get_group((study, variant)), colours[study]
             axes.plot(dots, [y] * len(dots), "o-", color=colour, markersize=5, alpha=0.5, markeredgewidth=0)
             axes.plot(dots.mean(), y, "|", color=colour, markersize=11, markeredgewidth=2.5)
     legend = [
@@ -89,7 +101,7 @@ def accuracies(results: "pd.DataFrame", published: "pd.DataFrame | None", title:
     if published is not None:
         then = published.set_index(["study", "variant"])["test_accuracy"].reindex(list(rows.values())) * 100
         legend += axes.plot(then, list(rows), "D", color=INK, fillstyle="none", markersize=5, label="published")
-    middle, colour = means[candidate].iloc[0], STUDY[candidate]
+    middle, colour = means[candidate].iloc[0], colours[candidate]
     line = axes.axvline(middle, zorder=0.5, color=colour, linewidth=1, linestyle="--", label="candidate's mean")
     legend.append(line)
 
@@ -97,7 +109,7 @@ def accuracies(results: "pd.DataFrame", published: "pd.DataFrame | None", title:
     axes.set_yticks(list(rows), [variant or study for study, variant in rows.values()], fontsize=9)
     for tick, (study, variant) in zip(axes.get_yticklabels(), rows.values(), strict=True):
         if variant in (None, candidate):
-            tick.set(fontweight="bold", color=STUDY[study])
+            tick.set(fontweight="bold", color=colours[study])
     axes.tick_params(axis="y", length=0)
     axes.set(ylim=(max(rows) + 0.8, -0.8), xlabel="test accuracy (%), on a scale of the error's logarithm")
     axes.set_title(title)
@@ -106,8 +118,8 @@ def accuracies(results: "pd.DataFrame", published: "pd.DataFrame | None", title:
 
 
 @_alone_with_defaults()
-def technique_map(means: "pd.DataFrame", title: str) -> "Figure":
-    """Draw a heat map: mean test accuracy in [0, 1] of each technique (index) with each activation (columns)."""
+def heat_map(means: "pd.DataFrame", title: str) -> "Figure":
+    """Draw mean test accuracy in [0, 1] by the levels of two factors: the index's, down, and the columns', across."""
     figure, axes = _figure(WIDTH, 1.4 + 0.42 * len(means))
     percent = 100 * means.to_numpy()
     picture = axes.imshow(percent, cmap="viridis", aspect="auto")
@@ -121,7 +133,7 @@ def technique_map(means: "pd.DataFrame", title: str) -> "Figure":
     axes.set_xticks(range(means.shape[1]), means.columns)
     axes.set_yticks(range(len(means)), means.index)
     axes.tick_params(length=0)
-    axes.set(title=title, xlabel="activation", ylabel="technique")
+    axes.set(title=title, xlabel=means.columns.name, ylabel=means.index.name)
     figure.colorbar(picture, label="test accuracy (%)", pad=0.01).outline.set_visible(False)
     return figure
 
@@ -130,8 +142,10 @@ def technique_map(means: "pd.DataFrame", title: str) -> "Figure":
 def validation_curves(curves: "dict[str, tuple[str, pd.DataFrame]]", title: str) -> "Figure":
     """Draw validation accuracy by epoch. curves: label -> (study, history), in the legend's order."""
     figure, axes = _figure(WIDTH, 4.5)
+    (candidate, _), *studied = curves.values()
+    colours = study_colours([study for study, _ in studied]) | {candidate: CANDIDATE}
     for label, (study, history) in curves.items():
-        _curve(axes, history, "val_accuracy", STUDY[study], label)
+        _curve(axes, history, "val_accuracy", colours[study], label)
     _error_scale(axes, "y")
     axes.set(title=title, xlabel="epoch")
     axes.set_ylabel("validation accuracy (%), on a scale\nof the error's logarithm")

@@ -15,9 +15,13 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from mnist_mlp.report import formatting, published, summary
-from mnist_mlp.report.results import Results, grid, identical, warning
+from mnist_mlp.report.results import Results, grids, identical, warning
 
 TICKS = (0, 50, 70, 80, 85, 90, 93, 95, 96, 97, 97.5, 98, 98.5, 99, 99.5, 99.8, 99.9)
+PALETTE = [  # of the studies, on light and on dark paper
+    ("#00795a", "#2cc79b"), ("#a8467e", "#e08ab9"), ("#1f78b4", "#6db9ec"), ("#7a5c00", "#d3b34d"),
+    ("#5b4bc4", "#a79bff"), ("#8a3b3b", "#ff9a8f"),
+]  # fmt: skip
 WORDS = {"better": "better", "worse": "worse", "undecided": "undecided", "beats": "beats", "loses": "loses to",
          "identical": "identical to"}  # fmt: skip
 
@@ -43,14 +47,16 @@ def html(results: Results) -> str:
         variants=_variants(results),
         intervals=_intervals(results),
         effects=_effects(results.effects),
-        heat=_heat(results),
+        heat={study: _heat(means) for study, means in grids(results).items()},
+        shade=_shades(results),
+        palette=PALETTE,
         matrix=_matrix(results),
         unbeaten=results.unbeaten,
         best=_best(results),
         digits=_digits(results),
         identical=[(group.to_dict("records"), reason) for group, reason in identical(results)],
         noise=published.published_noise(results),
-        run_sd=published.run_sd(results, "techniques"),
+        run_sds={study: published.run_sd(results, study) for study in published.twinned(results)},
         fidelity=published.fidelity(results).to_dict("records"),
         agreement=published.agreement(results),
         contradictions=list(published.contradictions(results)),
@@ -119,32 +125,37 @@ def _intervals(results: Results) -> dict[str, Any]:
     return {"studies": studies, "ticks": scale.ticks(), "candidate": scale(results.candidate["test_accuracy"])}
 
 
-def _effects(effects: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
-    """Return the averaged effects of every factor, and those within each activation as `<factor>, within`.
+def _shades(results: Results) -> dict[str, str]:
+    """Return each study's class on the page, which has its colour."""
+    studies = {study: f"shade{i % len(PALETTE)}" for i, study in enumerate(results.params.studies)}
+    return studies | {"candidate": "candidate"}
 
-    Either kind is drawn on a scale of its own, around zero, which techniques and activations share."""
-    tables: dict[str, list[dict[str, Any]]] = {}
+
+def _effects(effects: pd.DataFrame) -> dict[str, dict[str, dict[bool, list[dict[str, Any]]]]]:
+    """Return the effects by study, by factor, and by whether they are seen within levels of the other factors.
+
+    Either kind is drawn on a scale of its own, around zero, which a study's factors share."""
+    tables: dict[str, dict[str, dict[bool, list[dict[str, Any]]]]] = {}
     within = effects["within"].notna()
-    for _, rows in effects.groupby([within, effects["factor"] == "penalty"], sort=False):
+    for (_, study), rows in effects.groupby([within, "study"], sort=False):
         reach = max([0.001, *rows[["low", "high", "difference"]].astype(float).abs().max().dropna()])
         scale = Scale(-reach, reach)
         for row in rows.itertuples():
             ends = (scale(row.low), scale(row.high)) if row.low == row.low else None
             drawn = {"at": scale(row.difference), "ends": ends, "reach": reach}
-            kind = ", within" if isinstance(row.within, str) else ""
-            tables.setdefault(row.factor + kind, []).append(row._asdict() | drawn)
+            kinds = tables.setdefault(study, {}).setdefault(row.factor, {False: [], True: []})
+            kinds[isinstance(row.within, str)].append(row._asdict() | drawn)
     return tables
 
 
-def _heat(results: Results) -> dict[str, Any]:
-    table = grid(results)
-    values = table.to_numpy()
+def _heat(means: pd.DataFrame) -> dict[str, Any]:
+    values = means.to_numpy()
     scale = Scale(float(np.nanmin(values)), float(np.nanmax(values)))
     rows = [
-        (technique, [(value, scale(value)) if value == value else None for value in row])
-        for technique, row in zip(table.index, values, strict=True)
+        (level, [(value, scale(value)) if value == value else None for value in row])
+        for level, row in zip(means.index, values, strict=True)
     ]
-    return {"activations": list(table.columns), "rows": rows}
+    return {"down": means.index.name, "across": means.columns.name, "columns": list(means.columns), "rows": rows}
 
 
 def _matrix(results: Results) -> dict[str, Any]:

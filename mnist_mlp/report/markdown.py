@@ -1,17 +1,18 @@
 """The comparison in Markdown: reports/comparison.md, the short form of comparison.html, and README.md's block."""
 
 import numpy as np
+import pandas as pd
 
-from mnist_mlp.config import Protocol
+from mnist_mlp.config import Protocol, Variant
 from mnist_mlp.evaluation.statistics import ALPHA
 from mnist_mlp.report import formatting, published
+from mnist_mlp.report.figures import map_name
 from mnist_mlp.report.formatting import accuracy, chance, count, percent, points, span
-from mnist_mlp.report.results import Results, identical, warning
+from mnist_mlp.report.results import Results, grids, identical, warning
 from mnist_mlp.report.summary import limits, summary
 
 FIGURES = {
     "accuracy.png": "Test accuracy of every variant, by study: each seed, the mean, on MNIST the published figure",
-    "techniques.png": "Heat map of mean test accuracy by technique and activation",
     "curves.png": "Validation accuracy by epoch: the candidate and the best variant of each study",
 }
 VERDICTS = {"beats": "beats", "loses": "loses to", "identical": "identical to", "undecided": "undecided"}
@@ -22,10 +23,12 @@ def markdown(results: Results) -> str:
     parts = ["# Comparison", *_note(results), "\n".join(f"- {line}" for line in summary(results))]
     parts += ["Everything, with the statistics behind it: [comparison.html](comparison.html)."]
     parts += [_picture("accuracy.png"), *_candidate(results)]
+    maps = grids(results)
     for study, body in results.params.studies.items():
-        parts += [f"## Study `{study}`", _protocol(body.protocol, len(body.variants)), _study(results, study)]
-        if study == "techniques":
-            parts.append(_picture("techniques.png"))
+        rows = results.studied[results.studied["study"] == study]
+        parts += [f"## Study `{study}`", _protocol(body.protocol, len(rows)), _study(results, study)]
+        if study in maps:
+            parts.append(_map(study, maps[study]))
     parts += [*_effects(results), *_identical(results)]
     if results.published is not None:
         parts += [*_agreement(results), *_contradictions(results)]
@@ -35,7 +38,8 @@ def markdown(results: Results) -> str:
 def block(results: Results) -> str:
     """Return what README.md shows between its markers."""
     parts = [*_note(results), " ".join(summary(results)), _picture("accuracy.png", "reports/")]
-    parts += [_study(results, "architectures"), _picture("techniques.png", "reports/")]
+    parts += [_study(results, study) for study in list(results.params.studies)[:1]]
+    parts += [_map(study, means, "reports/") for study, means in list(grids(results).items())[:1]]
     parts += [_picture("curves.png", "reports/")]
     parts += ["All tables: [reports/comparison.md](reports/comparison.md), and in full reports/comparison.html."]
     return "\n\n".join(parts)
@@ -95,7 +99,7 @@ def _study(results: Results, study: str) -> str:
             "layers": variant.describe(),
             "test accuracy (%)": accuracy(row),
             "95 % interval": span(row["low"], row["high"]),
-            "published (%)": percent(row["published"]),
+            "published (%)": percent(row["published"]) or _changed(results, variant),
             "difference (points)": points(row["test_accuracy"] - row["published"]),
             "test loss (nats)": f"{row['test_loss']:.4f}",
             "train accuracy (%)": percent(row["train_accuracy"]),
@@ -121,6 +125,7 @@ def _protocol(protocol: Protocol, variants: int) -> str:
 def _effects(results: Results) -> list[str]:
     rows = [
         {
+            "study": f"`{row.study}`",
             "effect": f"{row.factor} `{row.level}` against `{row.reference}`",
             "difference (points)": points(row.difference),
             "95 % interval": span(row.low, row.high, points),
@@ -129,10 +134,15 @@ def _effects(results: Results) -> list[str]:
         for row in results.effects[results.effects["within"].isna()].itertuples()
     ]
     text = (
-        "Differences in test accuracy, averaged over the grid of techniques (or penalties) and activations; identical "
-        "models count once."
+        "Differences in test accuracy, averaged over the levels of the study's other factors; identical models count "
+        "once."
     )
-    joint = [f"{what} {chance(p)}" for what, p in results.statistics["joint_p"].items() if p is not None]
+    joint = [
+        f"{what} in `{study}` {chance(p)}"
+        for study, of_factor in results.statistics["joint_p"].items()
+        for what, p in of_factor.items()
+        if p is not None
+    ]
     if joint:
         text += f" All levels of a factor at once: {', '.join(joint)}."
     return ["## Effects", text, _table(rows)] if rows else []
@@ -165,15 +175,12 @@ def _identical(results: Results) -> list[str]:
             f" Their published figures differ by up to {percent(np.nanmax(spreads))} points: chance, no effect. They "
             f"tell the notebooks' own sd over seeds: {percent(noise)} points ({freedom} degrees of freedom)"
             + "".join(
-                f"; ours is {percent(published.run_sd(results, study))} in `{study}`" for study in _twinned(results)
+                f"; ours is {percent(published.run_sd(results, study))} in `{study}`"
+                for study in published.twinned(results)
             )
             + "."
         )
     return ["## Identical models", text, _table(rows)]
-
-
-def _twinned(results: Results) -> list[str]:
-    return list(results.studied[results.studied["identical_to"].notna()]["study"].unique())
 
 
 def _agreement(results: Results) -> list[str]:
@@ -226,6 +233,16 @@ def _table(rows: list[dict[str, str]]) -> str:
 
 def _picture(name: str, folder: str = "") -> str:
     return f"![{FIGURES[name]}]({folder}figures/{name})"
+
+
+def _map(study: str, means: pd.DataFrame, folder: str = "") -> str:
+    words = f"Heat map of mean test accuracy in {study}, by {means.index.name} and {means.columns.name}"
+    return f"![{words}]({folder}figures/{map_name(study)})"
+
+
+def _changed(results: Results, variant: Variant) -> str:
+    keys = results.changed.get((variant.study, variant.name))
+    return f"changed: {', '.join(keys)}" if keys else ""
 
 
 def _found(names: list[str], number: int) -> str:

@@ -19,7 +19,7 @@ def agreement(results: Results) -> str:
     """Return the sentence on how far the published figures are away."""
     table = fidelity(results)
     if table.empty:
-        return "No published figure is compared."
+        return f"No published figure is compared.{_changed(results)}"
     gap = (table["test_accuracy"] - table["published"]).abs()
     largest = table.loc[gap.idxmax()]
     inside = (
@@ -29,7 +29,17 @@ def agreement(results: Results) -> str:
     )
     return (
         f"The {count(len(table), 'published figure')} are {100 * gap.mean():.2f} points away on average and at "
-        f"most {100 * gap.max():.2f} (`{largest['study']}/{largest['variant']}`){inside}."
+        f"most {100 * gap.max():.2f} (`{largest['study']}/{largest['variant']}`){inside}.{_changed(results)}"
+    )
+
+
+def _changed(results: Results) -> str:
+    if results.published is None or not results.changed:
+        return ""
+    (study, name), keys = next(iter(results.changed.items()))
+    return (
+        f" {count(len(results.changed), 'variant')} changed from the notebook, such as `{study}/{name}` in its "
+        f"{listed(keys)}: no figure of theirs is compared."
     )
 
 
@@ -39,6 +49,11 @@ def published_noise(results: Results) -> tuple[float, int]:
     freedom = sum(len(then) - 1 for then in groups)
     squares = sum(then.var() * (len(then) - 1) for then in groups)
     return (float(np.sqrt(squares / freedom)), freedom) if freedom else (np.nan, 0)
+
+
+def twinned(results: Results) -> list[str]:
+    """Return the studies in which some variants are one model."""
+    return list(results.studied[results.studied["identical_to"].notna()]["study"].unique())
 
 
 def run_sd(results: Results, study: str) -> float:
@@ -54,7 +69,8 @@ def contradictions(results: Results) -> Iterator[str]:
     """Yield what the notebooks say against what they ran, one sentence each, from the data if the data show it."""
     published, params = results.published, results.params
     studied = results.studied.set_index(["study", "variant"])
-    if (claimed := ("architectures", "model8")) in studied.index:
+    kept = set() if published is None else set(zip(published["study"], published["variant"], strict=True))
+    if (claimed := ("architectures", "model8")) in kept & set(studied.index):
         may, row = results.unbeaten, studied.loc[claimed]
         among = claimed in may.set_index(["study", "variant"]).index
         yield (
@@ -84,14 +100,18 @@ def contradictions(results: Results) -> Iterator[str]:
                 f"still moving: {'below the test accuracy in ' + listed(below) if below else 'too low, if anything'}, "
                 "which says nothing of overfitting."
             )
-    yield (
-        "The first notebook's heading of model4 promises a dropout after the third layer, and those of model6 and "
-        "model7 a dropout of 0.5, that its code lacks; the code is what is reproduced."
-    )
-    yield (
-        "The second notebook's techniques \u201cL1\u201d and \u201cL2\u201d penalize the input, which trains nothing; "
-        "what such a penalty does to weights is the study `penalties`, our own."
-    )
+    studies = {study for study, _ in kept}
+    if "architectures" in studies:
+        yield (
+            "The first notebook's heading of model4 promises a dropout after the third layer, and those of model6 and "
+            "model7 a dropout of 0.5, that its code lacks; the code is what is reproduced."
+        )
+    if "techniques" in studies:
+        own = "; what such a penalty does to weights is the study `penalties`, our own"
+        yield (
+            "The second notebook's techniques \u201cL1\u201d and \u201cL2\u201d penalize the input, which trains "
+            f"nothing{own if 'penalties' in params.studies else ''}."
+        )
 
 
 def tabled(results: Results) -> pd.DataFrame:

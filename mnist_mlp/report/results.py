@@ -14,11 +14,11 @@ from mnist_mlp.config.choices import SAMPLE
 from mnist_mlp.config.layers import ActivityL1, Flatten
 from mnist_mlp.config.params import CANDIDATE
 from mnist_mlp.errors import UserError
-from mnist_mlp.evaluation import tables
+from mnist_mlp.evaluation import effects, tables
 from mnist_mlp.evaluation.statistics import ALPHA
+from mnist_mlp.report import notebooks
 from mnist_mlp.training.outputs import CURVES, METRICS
 
-COMPARABLE = "mnist"  # the data set that the published figures are of
 PARTS = ("train_accuracy", "test_accuracy", "summary_train_accuracy", "summary_test_accuracy")
 
 
@@ -27,8 +27,9 @@ class Results:
     """The reports as tables.
 
     table: one row per variant, the candidate last: variants.csv, the means over seeds of test_loss, train_accuracy and
-    parameters, and the published test accuracy as `published`, missing unless the data set is MNIST. The others are
-    named as their files; replicates is results.csv."""
+    parameters, and the published test accuracy as `published`. published: the notebooks' figures of the variants that
+    are still what the notebooks ran, or None unless the data set is theirs; changed: by study and variant, the keys in
+    which the others differ. The others are named as their files; replicates is results.csv."""
 
     params: Params
     table: pd.DataFrame
@@ -36,6 +37,7 @@ class Results:
     history: pd.DataFrame
     metrics: dict[str, Any]
     published: pd.DataFrame | None
+    changed: dict[tuple[str, str], list[str]]
     pairs: pd.DataFrame
     effects: pd.DataFrame
     statistics: dict[str, Any]
@@ -88,16 +90,20 @@ def read(params: Params, reports: Path = paths.REPORTS, published_path: Path = p
         raise UserError(f"{reports / 'results.csv'}: other variants or seeds than params.yaml's; run `dvc repro`")
     means = replicates.groupby(who)[["test_loss", "train_accuracy", "parameters"]].mean()
     table, published = table.join(means, on=who).assign(published=np.nan), None
-    if metrics["dataset"] == COMPARABLE:
+    definitions = published_path.with_name(paths.NOTEBOOKS.name)
+    changed = {key: keys for key, keys in notebooks.changed(params, definitions).items() if keys}
+    if notebooks.same_data(params, metrics["dataset"], definitions):
         if not published_path.exists():
             raise UserError(f"{published_path}: not found; it is in git: run `git checkout {published_path}`")
         published = files.read_table(published_path, [*who, *PARTS])
+        kept = [key not in changed for key in zip(published["study"], published["variant"], strict=True)]
+        published = published[kept]
         then = published.set_index(who)["test_accuracy"].rename("published")
         table = table.drop(columns="published").join(then, on=who)
     others = {
         "history": [*who, "seed", "epoch", *CURVES],
         "pairs": [*who, "other_study", "other_variant", "difference", "low", "high", "p", "p_holm", "verdict"],
-        "effects": ["factor", "level", "reference", "within", "difference", "low", "high", "p", "p_holm"],
+        "effects": ["study", "factor", "level", "reference", "within", "difference", "low", "high", "p", "p_holm"],
         "calibration": [*who, "bin", "count", "confidence", "accuracy"],
         "confusion": [*who, "true", "predicted", "count"],
     }
@@ -106,7 +112,7 @@ def read(params: Params, reports: Path = paths.REPORTS, published_path: Path = p
     }
     read["statistics"] = files.read_json(reports / "statistics.json", "models", "pairs", "joint_p", "studies")
     read["hardest"] = files.read_json(reports / "hardest.json", "runs", "digits")
-    return Results(params, table, replicates, metrics=metrics, published=published, **read)
+    return Results(params, table, replicates, metrics=metrics, published=published, changed=changed, **read)
 
 
 def warning(results: Results) -> str | None:
@@ -114,7 +120,7 @@ def warning(results: Results) -> str | None:
     if results.published is not None:
         return None
     name = results.metrics["dataset"]
-    what = "ONLY A SAMPLE OF MNIST" if name == SAMPLE else "NOT MNIST"
+    what = "ONLY A SAMPLE OF MNIST" if name == SAMPLE else "NOT THE NOTEBOOKS' MNIST"
     return f"{what}: these results are of `{name}`, and no published figure compares with them."
 
 
@@ -137,19 +143,26 @@ def _without_input_penalties(variant: Variant) -> dict[str, Any]:
     return variant.parameters() | {"layers": kept}
 
 
-def grid(results: Results) -> pd.DataFrame:
-    """Return mean test accuracy by technique (the best first, so that twins are neighbours) and activation."""
-    table = results.studied[results.studied["study"] == "techniques"].set_index("variant")
-    activations = [results.params.techniques.variants[name].activation for name in table.index]
-    techniques = [
-        name.removesuffix(f"-{activation}") for name, activation in zip(table.index, activations, strict=True)
-    ]
-    table = table.assign(technique=techniques, activation=activations)
-    grid = table.pivot(index="technique", columns="activation", values="test_accuracy")[
-        list(dict.fromkeys(activations))
-    ]
-    grid = grid.loc[list(dict.fromkeys(techniques))]
-    return grid.loc[grid.mean(axis=1).round(9).sort_values(ascending=False, kind="stable").index]
+def grids(results: Results) -> dict[str, pd.DataFrame]:
+    """Return, by study with two factors or more, mean test accuracy by the first (the best level first, so that twins
+    are neighbours) and the second. The first includes the reference that another study lends."""
+    accuracy = results.table.set_index(["study", "variant"])["test_accuracy"]
+    found = {}
+    for study, body in results.params.studies.items():
+        if len(body.factors) < 2:
+            continue
+        first, second, *_ = body.factors
+        own = [variant for variant in results.params.variants if variant.study == study]
+        cells = [(variant.levels[first], variant.levels[second], accuracy[study, variant.name]) for variant in own]
+        if lent := effects.reference(results.params, study):
+            other, level = lent
+            names = {"-".join([level, *list(variant.levels.values())[1:]]): variant.levels[second] for variant in own}
+            cells = [*((level, column, accuracy[other, name]) for name, column in names.items()), *cells]
+        table = pd.DataFrame(cells, columns=[first, second, "accuracy"])
+        means = table.pivot_table(index=first, columns=second, values="accuracy", sort=False)
+        order = means.mean(axis=1).round(9).sort_values(ascending=False, kind="stable").index
+        found[study] = means.loc[order, list(body.factors[second])]
+    return found
 
 
 def best_curves(results: Results) -> dict[str, tuple[str, pd.DataFrame]]:

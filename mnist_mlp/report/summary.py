@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from mnist_mlp.evaluation import effects
 from mnist_mlp.evaluation.statistics import ALPHA
 from mnist_mlp.report import formatting, published
 from mnist_mlp.report.formatting import chance, count, listed, percent, points, span
@@ -52,23 +53,26 @@ def effect_words(rows: pd.DataFrame) -> str:
 def _effects(results: Results) -> str:
     averaged = results.effects[results.effects["within"].isna()]
     parts = []
-    for factor, what in (("technique", "techniques"), ("penalty", "weight penalties")):
-        rows = averaged[averaged["factor"] == factor]
-        if len(rows):
-            parts.append(f"{what} against `{rows['reference'].iloc[0]}`: {effect_words(rows)}")
-    activation, p = averaged[averaged["factor"] == "activation"], results.statistics["joint_p"].get("activation")
-    if len(activation) and p is not None:
-        beyond = effect_words(activation) if p < ALPHA else f"no difference beyond chance ({chance(p)})"
-        parts.insert(1, f"activations against `{activation['reference'].iloc[0]}`: {beyond}")
+    for (study, factor), rows in averaged.groupby(["study", "factor"], sort=False):
+        p = results.statistics["joint_p"][study].get(factor)
+        known = p is None or p < ALPHA
+        words = effect_words(rows) if known else f"no difference beyond chance ({chance(p)})"
+        parts.append(f"`{study}`, {factor} against `{rows['reference'].iloc[0]}`: {words}")
     if not parts:
-        return "No technique was tried with every activation, so that no effect is averaged over a grid"
-    return f"Averaged over the grid, in test accuracy, {'; '.join(parts)}"
+        return "No study is a grid of factors, so that no effect is averaged over one"
+    return f"Averaged over the grid, in test accuracy: {'; '.join(parts)}"
 
 
 def limits(results: Results) -> list[str]:
     """Return what the comparison can't say, one sentence each."""
     studies = results.params.studies
     lines = []
+    for study, body in studies.items():
+        if body.reference and not effects.reference(results.params, study):
+            lines.append(
+                f"`{study}` names `{body.reference}` as its reference, which isn't there with all its levels, or has "
+                "another protocol: its own first level stands in."
+            )
     for study, numbers in results.statistics["studies"].items():
         now = str(len(studies[study].protocol.seeds))
         smallest, more = numbers["smallest"].get(now), numbers["smallest"]["10"]

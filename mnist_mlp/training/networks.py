@@ -41,9 +41,12 @@ class Factory:
         return self.activate(layer, self.make(layer)(x))
 
     def activate(self, layer: Layer, x: Any) -> Any:
-        """Return x behind an activation that no layer can hold: glu, which halves its input."""
-        gated = isinstance(layer, Dense) and self.network.activation == "glu"
-        return keras.activations.glu(x) if gated else x
+        """Return x behind an activation that no dense layer can hold: glu, which halves its input."""
+        return keras.activations.glu(x) if self.activation_of(layer) == "glu" else x
+
+    def activation_of(self, layer: Layer) -> str | None:
+        """Return a dense layer's own activation, or else the network's; None of other layers."""
+        return (layer.activation or self.network.activation) if isinstance(layer, Dense) else None
 
     def output(self) -> keras.layers.Layer:
         """Return the last layer: class probabilities."""
@@ -56,15 +59,16 @@ class Factory:
         return keras.initializers.get({"class_name": self.network.initializer, "config": config})
 
     def seed_of(self, purpose: int, number: int) -> int:
-        """Return a layer's own seed. purpose: 0 for weights, 1 for dropout."""
+        """Return a layer's own seed. purpose: 0 for weights, 1 for dropout, 2 for noise."""
         return int(np.random.SeedSequence((self.seed, purpose, number)).generate_state(1)[0])
 
 
 def _dense(factory: Factory, layer: Any, number: int) -> keras.layers.Layer:
-    gated = factory.network.activation == "glu"  # halves its input: the layer is made twice as wide
+    activation = factory.activation_of(layer)
+    gated = activation == "glu"  # halves its input: the layer is made twice as wide
     return factory.Dense(
         layer.units * (2 if gated else 1),
-        None if gated else factory.network.activation,
+        None if gated else activation,
         kernel_initializer=factory.initializer(number),
         kernel_regularizer=keras.regularizers.L1L2(layer.l1, layer.l2) if layer.penalties else None,
         name=f"dense_{number}",
@@ -75,8 +79,20 @@ def _dropout(factory: Factory, layer: Any, number: int) -> keras.layers.Layer:
     return factory.Dropout(layer.rate, seed=factory.seed_of(1, number), name=f"dropout_{number}")
 
 
+def _gaussian_noise(factory: Factory, layer: Any, number: int) -> keras.layers.Layer:
+    return keras.layers.GaussianNoise(layer.stddev, seed=factory.seed_of(2, number), name=f"gaussian_noise_{number}")
+
+
 def _batch_norm(factory: Factory, layer: Any, number: int) -> keras.layers.Layer:
     return factory.BatchNormalization(name=f"batch_norm_{number}")
+
+
+def _layer_norm(factory: Factory, layer: Any, number: int) -> keras.layers.Layer:
+    return keras.layers.LayerNormalization(name=f"layer_norm_{number}")
+
+
+def _activation(factory: Factory, layer: Any, number: int) -> keras.layers.Layer:
+    return keras.layers.Activation(layer.name, name=f"activation_{number}")
 
 
 def _flatten(factory: Factory, layer: Any, number: int) -> keras.layers.Layer:
@@ -92,7 +108,8 @@ def _activity_l2(factory: Factory, layer: Any, number: int) -> keras.layers.Laye
 
 
 MAKERS: dict[str, Callable[[Factory, Any, int], keras.layers.Layer]] = {
-    "dense": _dense, "dropout": _dropout, "batch_norm": _batch_norm, "flatten": _flatten,
+    "dense": _dense, "dropout": _dropout, "gaussian_noise": _gaussian_noise, "batch_norm": _batch_norm,
+    "layer_norm": _layer_norm, "activation": _activation, "flatten": _flatten,
     "activity_l1": _activity_l1, "activity_l2": _activity_l2,
 }  # fmt: skip
 

@@ -16,14 +16,15 @@ from ruamel.yaml import YAML
 
 from mnist_mlp.tracking.store import Store, open_store
 from tests.helpers.params import PARAMS_FILE, ROOT
+from tests.helpers.variants import shrink
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
 KEPT = {
     "architectures": ["model2"],
-    "techniques": ["none-relu", "l1-relu", "batchnorm-tanh"],
-    "penalties": ["l2-1e-3-relu"],
+    "techniques": [["none", "l1", "batchnorm"], ["relu"]],
+    "penalties": [["l2-1e-3"], ["relu"]],
 }
 FOREIGN = ("DVC_", "MLFLOW_", "MNIST_")  # the user's own variables, which no test may see
 
@@ -73,9 +74,9 @@ class Project:
     @staticmethod
     def _shrink(params: dict) -> None:
         params["dataset"], params["epochs"], params["batch_size"] = "mnist-sample", 1, 100
-        for study, names in KEPT.items():
+        for study in KEPT:
             params[study]["protocol"]["epochs"] = 1
-            params[study]["variants"] = {name: params[study]["variants"][name] for name in names}
+        shrink(params, KEPT)
 
     def change(self, edit: Callable[[dict], object]) -> None:
         """Rewrite params.yaml as edit(params) changes it."""

@@ -117,7 +117,12 @@ def write_lock(variants: list[config.Variant], champion: bool = False) -> None:
         else:
             study = raw[variant.study]
             keys = {f"{variant.study}.protocol": study["protocol"]}
-            keys[f"{variant.study}.variants.{variant.name}"] = study["variants"][variant.name]
+            if "variants" in study:
+                keys[f"{variant.study}.variants.{variant.name}"] = study["variants"][variant.name]
+            else:
+                (factor, level), *_ = variant.levels.items()
+                keys[f"{variant.study}.network"] = study["network"]
+                keys[f"{variant.study}.factors.{factor}.{level}"] = study["factors"][factor][level]
         stages[stage_name(variant)] = {
             "deps": [data, code], "params": {"params.yaml": keys | {"software": raw["software"]}},
             "outs": [_entry(variant.folder)],

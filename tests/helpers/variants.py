@@ -1,11 +1,12 @@
 """Variants and params.yaml contents with changes of a test's own."""
 
+from itertools import product
 from typing import Any
 
 from ruamel.yaml import YAML
 
 from mnist_mlp import config
-from mnist_mlp.config.params import CANDIDATE, STAGES
+from mnist_mlp.config.params import CANDIDATE
 from tests.helpers.params import PARAMS_FILE
 
 
@@ -22,6 +23,24 @@ def make_variant(**changes: Any) -> config.Variant:
 def short_params() -> dict[str, Any]:
     """Return the shipped params.yaml as mappings and lists, with the first variant alone of each study."""
     params = YAML(typ="safe", pure=True).load(PARAMS_FILE.read_text(encoding="utf-8"))
-    for study in STAGES:
-        params[study]["variants"] = dict(list(params[study]["variants"].items())[:1])
+    shrink(params, {"architectures": ["model1"], "techniques": [["none"], ["relu"]],
+                    "penalties": [["l1-1e-5"], ["relu"]]})  # fmt: skip
     return params
+
+
+def shrink(params: dict[str, Any], kept: dict[str, list[Any]]) -> None:
+    """Keep some variants of each study: these names, or of a grid these levels of each factor, in order."""
+    for study, names in kept.items():
+        body = params[study]
+        if "variants" in body:
+            body["variants"] = {name: body["variants"][name] for name in names}
+            continue
+        for (factor, levels), some in zip(body["factors"].items(), names, strict=True):
+            body["factors"][factor] = some if isinstance(levels, list) else {name: levels[name] for name in some}
+
+
+def names_of(kept: dict[str, list[Any]]) -> list[tuple[str, str]]:
+    """Return the study and the name of each variant that `shrink` keeps."""
+    grids = {study: product(*names) if isinstance(names[0], list) else [(n,) for n in names]
+             for study, names in kept.items()}  # fmt: skip
+    return [(study, "-".join(levels)) for study, grid in grids.items() for levels in grid]

@@ -86,12 +86,12 @@ def test_what_is_trained_is_logged(project, monkeypatch):
 
 def test_editing_one_variant_reruns_that_one(project):
     project.change(lambda params: params["techniques"]["variants"]["batchnorm-tanh"].update(optimizer="sgd"))
-    assert stages_due(project) == ["train-technique@batchnorm-tanh", "evaluate", "compare"]
+    assert stages_due(project) == ["train-techniques@batchnorm-tanh", "evaluate", "compare"]
 
 
 def test_editing_a_protocol_reruns_its_study(project):
     project.change(lambda params: params["architectures"]["protocol"].update(seeds=[0]))
-    assert stages_due(project) == ["train-architecture@model2", "evaluate", "compare"]
+    assert stages_due(project) == ["train-architectures@model2", "evaluate", "compare"]
 
 
 @pytest.mark.parametrize("name", ["mnist_mlp/tracking/runs.py", "mnist_mlp/config/messages.py",
@@ -127,7 +127,7 @@ def test_a_forced_run_gives_the_same_bytes_elsewhere(project):
     One training of all; in test_cluster.py all give the same."""
     before = project.digests("models", "reports", "data") | {"dvc.lock": (project.folder / "dvc.lock").read_bytes()}
     elsewhere = {"TZ": "Asia/Tokyo", "LC_ALL": "C", "PYTHONHASHSEED": "7"}
-    stages = ["download", "preprocess", "train-technique@batchnorm-tanh", "evaluate", "compare", "champion"]
+    stages = ["download", "preprocess", "train-techniques@batchnorm-tanh", "evaluate", "compare", "champion"]
     output = project.run("dvc", "repro", "--force", "--single-item", *stages, **elsewhere, **COMPILING)
     assert project.ran(output) == stages
     after = project.digests("models", "reports", "data") | {"dvc.lock": (project.folder / "dvc.lock").read_bytes()}
@@ -237,7 +237,7 @@ def test_a_tenth_architecture_is_one_entry(project):
             wide={"activation": "relu", "optimizer": "adam", "layers": [{"dense": 64}, {"dropout": 0.1}]}
         )
     )
-    assert project.ran(project.run("dvc", "repro")) == ["train-architecture@wide", "evaluate", "compare"]
+    assert project.ran(project.run("dvc", "repro")) == ["train-architectures@wide", "evaluate", "compare"]
     assert "wide" in (project.folder / "reports/comparison.md").read_text()
     project.change(lambda params: params["architectures"]["variants"].pop("wide"))
     project.run("dvc", "repro")

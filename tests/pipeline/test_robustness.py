@@ -149,7 +149,7 @@ def test_a_long_training_goes_on_from_its_checkpoint_with_the_same_bytes(project
 
 
 @pytest.mark.parametrize(
-    "stage", ["download", "preprocess", "train-technique@none-relu", "evaluate", "compare", "champion"]
+    "stage", ["download", "preprocess", "train-techniques@none-relu", "evaluate", "compare", "champion"]
 )
 def test_a_stage_killed_at_any_moment_is_made_up_for_to_the_byte(stage, project):
     """Ten times: everything is killed at a random moment of the stage, then it is run again."""
@@ -186,7 +186,7 @@ def test_what_a_killed_dvc_tore_is_mended_and_nothing_trains_again(cut, project)
     """Cut at a line, dvc.lock is whole to DVC, and has forgotten stages: the cache has them."""
     lock, rwlock = project.folder / "dvc.lock", project.folder / ".dvc/tmp/rwlock"
     before, text = stages_of(project), lock.read_text()
-    stage = text.index("  train-technique@none-relu")
+    stage = text.index("  train-techniques@none-relu")
     digest = text.index("md5: ", stage)
     lock.write_text(text[: {"all": 0, "in a word": digest + 2, "before a value": digest + 4, "at a line": stage}[cut]])
     rwlock.write_text('{"/some/path": {"wri')
@@ -278,11 +278,11 @@ def test_verify_finds_the_same_bytes_and_a_bit_that_differs(project):
     )
     assert project.digests(*OUTPUTS) == before
     project.run("python", "-c", flip, str(path))
-    project.run("dvc", "commit", "--force", "train-technique@none-relu")
-    output = project.run("python", "-m", "mnist_mlp", "verify", "train-technique@none-relu", status=1)
+    project.run("dvc", "commit", "--force", "train-techniques@none-relu")
+    output = project.run("python", "-m", "mnist_mlp", "verify", "train-techniques@none-relu", status=1)
     assert "differs: models/techniques/none-relu/seed-1.keras" in output
     assert "seed-0" not in output
-    assert "error: differences that nothing known explains: train-technique@none-relu" in output
+    assert "error: differences that nothing known explains: train-techniques@none-relu" in output
 
 
 def test_verify_tells_another_cpu_and_other_software_from_a_difference(project):
@@ -290,15 +290,17 @@ def test_verify_tells_another_cpu_and_other_software_from_a_difference(project):
     path = project.folder / "models/techniques/none-relu/history.csv"
     path.unlink()
     path.write_text("seed,epoch\n")
-    project.run("dvc", "commit", "--force", "train-technique@none-relu")
+    project.run("dvc", "commit", "--force", "train-techniques@none-relu")
     store = project.store()
     for run in store.find(variant="none-relu", source="training"):
         store.client.set_tag(run.info.run_id, "cpu", "Another CPU 3000")
-    output = project.run("python", "-m", "mnist_mlp", "verify", "train-technique@none-relu")
+    output = project.run("python", "-m", "mnist_mlp", "verify", "train-techniques@none-relu")
     assert "trained on Another CPU 3000, verified on" in output
     project.change(lambda params: params["software"].update(keras="3.0.0"))
-    output = project.run("python", "-m", "mnist_mlp", "verify", "train-technique@none-relu", status=1)
-    assert output == "error: params.yaml: software changed since train-technique@none-relu ran; run `dvc repro` first\n"
+    output = project.run("python", "-m", "mnist_mlp", "verify", "train-techniques@none-relu", status=1)
+    assert (
+        output == "error: params.yaml: software changed since train-techniques@none-relu ran; run `dvc repro` first\n"
+    )
 
 
 def test_verify_refuses_what_dvc_lock_does_not_hold(project):

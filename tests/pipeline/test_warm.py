@@ -189,5 +189,5 @@ def test_the_warm_process_imports_libraries_alone_and_uses_nothing_of_them():
 
 def test_stages_by_themselves_give_the_bytes_of_warm_ones(project):
     """The fixture's stages were forks; those that verify runs are not under DVC."""
-    output = project.run("python", "-m", "mnist_mlp", "verify", "train-technique@none-relu", "evaluate", "compare")
+    output = project.run("python", "-m", "mnist_mlp", "verify", "train-techniques@none-relu", "evaluate", "compare")
     assert "3 of 3 stages give what dvc.lock has" in output

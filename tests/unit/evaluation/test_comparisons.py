@@ -19,7 +19,7 @@ from tests.helpers.params import ROOT
 
 
 def variants(predictions: list[Predictions], labels: np.ndarray) -> pd.DataFrame:
-    return comparisons.variants(comparisons.compare(predictions, labels))
+    return comparisons.variants(comparisons.compare(predictions, labels), tables.calibration(predictions, labels))
 
 
 def duels(predictions: list[Predictions], labels: np.ndarray) -> pd.DataFrame:
@@ -164,7 +164,7 @@ def test_pairs_of_one_seed_each_have_mcnemars_p_and_no_verdict():
     assert (pairs["p_holm"] < 0.001).all()
     assert set(pairs["verdict"]) == {"undecided"}
     assert pairs[["low", "high", "error_seeds"]].isna().all(axis=None)
-    table = comparisons.variants(comparison)
+    table = comparisons.variants(comparison, tables.calibration(comparison.predictions, comparison.labels))
     assert table[["low", "rank_low", "run_low"]].isna().all(axis=None)
 
 
@@ -176,7 +176,7 @@ def test_pairs_find_the_differences_that_are_there_and_intervals_agree_with_p():
     assert verdicts["a"].tolist() == ["worse"] * 4
     assert (verdicts.drop("a", level=0) == "undecided").all()
     assert ((pairs["low"] > 0) | (pairs["high"] < 0)).tolist() == (pairs["p"] < 0.05).tolist()
-    table = comparisons.variants(comparisons.compare(made, labels)).set_index("variant")
+    table = variants(made, labels).set_index("variant")
     assert table["better"].tolist() == [4, 0, 0, 0, 0]
     assert table["worse"].tolist() == [0, 1, 1, 1, 1]
 

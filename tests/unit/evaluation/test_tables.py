@@ -112,7 +112,7 @@ def test_the_headline_summarizes_the_candidate(evaluated):
 
 def test_the_headline_of_one_seed_has_no_sd():
     made, labels = drawn({"a": 0.9, "b": 0.9, "candidate": 0.99}, seeds=1)
-    table = comparisons.variants(comparisons.compare(made, labels))
+    table = comparisons.variants(comparisons.compare(made, labels), tables.calibration(made, labels))
     assert "test_accuracy_sd" not in tables.headline(table, made[-1], "mnist")
 
 
@@ -138,7 +138,8 @@ def test_the_champion_is_no_candidate_and_the_lowest_seed_settles_a_tie(tmp_path
 def test_curves_are_means_over_seeds_of_the_candidate_and_each_studys_best(tmp_path):
     make(tmp_path, epochs=5)
     predictions, labels = read_predictions(tmp_path)
-    table, histories = comparisons.variants(comparisons.compare(predictions, labels)), tables.history(predictions)
+    bins = tables.calibration(predictions, labels)
+    table, histories = comparisons.variants(comparisons.compare(predictions, labels), bins), tables.history(predictions)
     curves = tables.curves(table, histories)
     assert list(curves) == ["curve", "epoch", "val_accuracy", "val_loss"]
     best = {study: rows["variant"].iloc[0] for study, rows in table.sort_values("rank", kind="stable").groupby("study")}

@@ -8,7 +8,7 @@ from mnist_mlp.pipeline import lock_entries
 from mnist_mlp.pipeline.lock_entries import Entries
 from tests.helpers.params import ROOT
 
-ORDER = ["download", "train-technique@none-relu", "evaluate"]
+ORDER = ["download", "train-techniques@none-relu", "evaluate"]
 
 
 @pytest.fixture(autouse=True)
@@ -63,9 +63,9 @@ def test_new_entries_come_in_dvcs_order_whatever_ends_first():
 def test_old_entries_keep_their_places():
     lock_entries.write({name: text(name) for name in ("evaluate", "download")})
     entries = Entries(ORDER)
-    entries.add("train-technique@none-relu", text("train-technique@none-relu"))
+    entries.add("train-techniques@none-relu", text("train-techniques@none-relu"))
     entries.add("download", text("download", "false"))
-    assert names() == ["evaluate", "download", "train-technique@none-relu"]
+    assert names() == ["evaluate", "download", "train-techniques@none-relu"]
     assert "cmd: false" in entries.of(["download"])["download"]
 
 

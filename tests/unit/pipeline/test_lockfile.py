@@ -5,7 +5,6 @@ import re
 import pytest
 
 from mnist_mlp import config, paths
-from mnist_mlp.config.params import stage_name
 from mnist_mlp.errors import UserError
 from mnist_mlp.pipeline.lockfile import Lockfile
 from tests.helpers.params import PARAMS
@@ -24,7 +23,7 @@ def trained(checkout) -> None:
 
 
 def difference(variant: config.Variant = CANDIDATE, reported: bool = False) -> str | None:
-    return Lockfile().difference(variant, config.load(), stage_name(variant), reported)
+    return Lockfile().difference(variant, config.load(), reported)
 
 
 def edit(before: str, after: str) -> None:
@@ -42,12 +41,12 @@ def test_a_training_that_nothing_changed_since_is_vouched_for(variant):
 
 
 def test_a_stage_that_dvc_lock_lacks_is_named():
-    assert difference(PARAMS.variant("architectures", "model1")) == "dvc.lock has no train-architecture@model1"
+    assert difference(PARAMS.variant("architectures", "model1")) == "dvc.lock has no train-architectures@model1"
 
 
 def test_changed_parameters_are_a_difference():
     edit("\nbatch_size: 128", "\nbatch_size: 129")
-    assert Lockfile().difference(config.load().candidate, config.load(), "train-candidate", False) == (
+    assert Lockfile().difference(config.load().candidate, config.load(), False) == (
         "params.yaml changed since it was trained"
     )
 

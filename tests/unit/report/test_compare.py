@@ -1,5 +1,6 @@
 """The stage compare: as a process, of odd projects, and of reports of another params.yaml."""
 
+import copy
 import re
 import shutil
 from pathlib import Path
@@ -7,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from mnist_mlp.config.params import STAGES
 from mnist_mlp.pipeline.stage import errors_as_lines
 from stages import compare, evaluate
 from tests.helpers.made_outputs import HEAVY, contents, make, run_main, run_stage
+from tests.helpers.variants import shrink
 
 
 @pytest.fixture(scope="module")
@@ -36,29 +37,57 @@ def test_compare_imports_no_tensorflow_keras_or_mlflow(process):
     assert not imported & HEAVY
 
 
-def shrink(params: dict[str, Any]) -> None:
-    params["techniques"]["variants"].pop("batchnorm-tanh")
+STUDIES = ("architectures", "techniques", "penalties")
+
+
+def unpublished(params: dict[str, Any]) -> None:
+    params["techniques"]["factors"]["activation"].append("elu")
     params["architectures"]["variants"]["unpublished"] = params["architectures"]["variants"]["model8"]
+    params["architectures"]["variants"]["model4"]["activation"] = "tanh"
 
 
 def one_seed(params: dict[str, Any]) -> None:
-    for training in (params, *(params[study]["protocol"] for study in STAGES)):
+    for training in (params, *(params[study]["protocol"] for study in STUDIES)):
         training["seeds"] = [0]
 
 
 def one_epoch(params: dict[str, Any]) -> None:
-    for training in (params, *(params[study]["protocol"] for study in STAGES)):
+    for training in (params, *(params[study]["protocol"] for study in STUDIES)):
         training["epochs"] = 1
 
 
 def one_variant(params: dict[str, Any]) -> None:
-    for study in STAGES:
-        params[study]["variants"] = dict(list(params[study]["variants"].items())[:1])
+    shrink(
+        params, {"architectures": ["model1"], "techniques": [["none"], ["relu"]], "penalties": [["l2-1e-3"], ["relu"]]}
+    )
+
+
+def no_study(params: dict[str, Any]) -> None:
+    for study in STUDIES:
+        del params[study]
+
+
+def three_factors(params: dict[str, Any]) -> None:
+    """A study of three factors, one of which changes no weight, in place of `penalties`."""
+    study = copy.deepcopy(params.pop("penalties"))
+    factors = {
+        "order": {"as-is": {}, "flat": {"ahead": [{"activity_l1": 0.01}]}},
+        "optimizer": ["adam", "sgd"],
+        "learning_rate": [0.001, 0.01],
+    }
+    params["sweep"] = study | {"factors": factors, "reference": None}
+    params["sweep"]["network"]["activation"] = "relu"
+
+
+def lost_reference(params: dict[str, Any]) -> None:
+    params["penalties"]["protocol"]["batch_size"] = 64
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("error", [None, 0.0], ids=["some errors", "no error"])
-@pytest.mark.parametrize("edit", [shrink, one_seed, one_epoch, one_variant])
+@pytest.mark.parametrize(
+    "edit", [unpublished, one_seed, one_epoch, one_variant, no_study, three_factors, lost_reference]
+)
 def test_odd_projects_are_reported_without_warnings_or_missing_numbers(edit, error, tmp_path):
     make(tmp_path, edit=edit, error=error)
     for stage in (evaluate, compare):

@@ -49,18 +49,18 @@ def test_a_single_epoch_a_useless_candidate_and_a_missing_cell_are_drawn(tmp_pat
         [("architectures", "a", 0, 0.98), ("techniques", "b", 0, 1.0), ("candidate", "candidate", 0, 0.1)],
         columns=["study", "variant", "seed", "test_accuracy"],
     )
-    grid = pd.DataFrame([[0.9, np.nan]], index=["none"], columns=["relu", "tanh"])
+    grid = pd.DataFrame([[0.9, np.nan]], index=pd.Index(["none"], name="x"), columns=pd.Index(["a", "b"], name="y"))
     for name, figure in {
         "curves": figures.learning_curves(history(1, (0,)), "loss", "one point"),
         "accuracies": figures.accuracies(replicates, None, "title"),
-        "map": figures.technique_map(grid, "title"),
+        "map": figures.heat_map(grid, "title"),
     }.items():
         figures.save(figure, tmp_path / f"{name}.png")
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_reports_figures_have_content_and_the_width_for_a_readme(root):
-    for name in FIGURES:
+    for name in [*FIGURES, figures.map_name("techniques"), figures.map_name("penalties")]:
         with Image.open(root / "reports/figures" / name) as picture:
             assert picture.format == "PNG"
             assert 1300 <= picture.width <= 1400

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from mnist_mlp import paths
-from mnist_mlp.report import markdown
+from mnist_mlp.report import figures, markdown
 from stages import evaluate
 from tests.helpers.made_outputs import TWINS, make, read_results, rows, run_main
 
@@ -104,7 +104,8 @@ def test_the_terminal_shows_the_candidates_accuracy_and_place(printed):
 
 def test_every_figure_is_shown_and_described(comparison_md):
     pictures = re.findall(r"!\[(.+)\]\((.+)\)", comparison_md)
-    assert {link for _, link in pictures} == {f"figures/{name}" for name in markdown.FIGURES}
+    names = [*markdown.FIGURES, *map(figures.map_name, ("techniques", "penalties"))]
+    assert {link for _, link in pictures} == {f"figures/{name}" for name in names}
 
 
 def test_the_readmes_block_links_to_files_that_are_there(root, results):

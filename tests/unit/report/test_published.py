@@ -1,13 +1,15 @@
 """The notebooks' figures, and ours against them."""
 
 import dataclasses
+import json
+import shutil
 
 import numpy as np
 import pytest
 
-from mnist_mlp import paths
-from mnist_mlp.report import published
-from tests.helpers.made_outputs import rows
+from mnist_mlp import config, paths
+from mnist_mlp.report import notebooks, published
+from tests.helpers.made_outputs import read_results, rows
 from tests.helpers.params import PARAMS, ROOT
 
 
@@ -37,6 +39,38 @@ def test_contradictions_are_said_from_the_data_that_show_them(results):
     validated_on_test = [name for name, s in results.params.studies.items() if s.protocol.validation == "test"]
     for study in ("architectures", "techniques"):
         assert said(f"`{study}` validates on the test images") == (study in validated_on_test)
+
+
+def test_a_figure_counts_for_what_the_notebook_ran_alone(root, tmp_path):
+    """Another seed is no other definition; another activation, number of epochs or data set is."""
+    shutil.copytree(root, tmp_path / "project")
+    path = tmp_path / "project/params.yaml"
+    raw = json.loads(path.read_text())
+    raw["architectures"]["variants"]["model8"]["activation"] = "tanh"
+    raw["techniques"]["protocol"]["epochs"] = 4
+    changed = notebooks.changed(config.Params.model_validate(raw), tmp_path / "project" / paths.NOTEBOOKS)
+    assert {key: keys for key, keys in changed.items() if keys} == {
+        ("architectures", "model8"): ["activation"],
+        **{("techniques", f"{technique}-{activation}"): ["epochs"]
+           for technique in ("none", "l1", "l2", "batchnorm") for activation in ("relu", "tanh")},
+    }  # fmt: skip
+    path.write_text(json.dumps(raw))
+    read = read_results(tmp_path / "project")
+    assert read.published["variant"].tolist()[:2] == ["model1", "model2"]
+    assert read.studied.dropna(subset="published")["variant"].tolist() == ["model1", "model4"]
+    assert "9 variants changed from the notebook, such as `architectures/model8` in its `activation`" in (
+        published.agreement(read)
+    )
+    raw["datasets"]["mnist"]["files"]["t10k-labels-idx1-ubyte"]["sha256"] = "0" * 64
+    path.write_text(json.dumps(raw))
+    assert read_results(tmp_path / "project").published is None
+
+
+def test_the_shipped_variants_are_what_the_notebooks_ran():
+    changed = notebooks.changed(PARAMS, ROOT / paths.NOTEBOOKS)
+    assert len(changed) == 41
+    assert not any(changed.values())
+    assert notebooks.same_data(PARAMS, "mnist", ROOT / paths.NOTEBOOKS)
 
 
 def test_without_published_figures_none_is_compared(results):

@@ -22,6 +22,10 @@ def test_a_report_that_is_missing_is_named(missing, results, root, tmp_path):
 
 
 def test_published_figures_that_are_missing_come_back_from_git(results, root, tmp_path):
+    with pytest.raises(UserError, match=r"notebooks\.yaml: .*run `git checkout .*notebooks\.yaml`"):
+        module.read(results.params, root / paths.REPORTS, tmp_path / paths.PUBLISHED)
+    shutil.copytree((root / paths.NOTEBOOKS).parent, tmp_path / "published")
+    (tmp_path / paths.PUBLISHED).unlink()
     with pytest.raises(UserError, match=r"results\.csv: .*run `git checkout .*results\.csv`"):
         module.read(results.params, root / paths.REPORTS, tmp_path / paths.PUBLISHED)
 
@@ -35,8 +39,12 @@ def test_the_variants_that_may_be_the_best_are_those_that_none_is_better_than(re
     assert len(dataclasses.replace(results, pairs=results.pairs.assign(p=0.9)).unbeaten) == len(distinct)
 
 
-def test_the_grid_holds_each_technique_with_each_activation(results):
-    grid = module.grid(results)
+def test_a_grid_holds_each_technique_with_each_activation(results):
+    grids = module.grids(results)
+    assert list(grids) == ["techniques", "penalties"]
+    assert grids["penalties"].index.tolist() in (["none", "l2-1e-3"], ["l2-1e-3", "none"])  # lent by techniques
+    grid = grids["techniques"]
+    assert (grid.index.name, grid.columns.name) == ("technique", "activation")
     means = results.table.set_index("variant")["test_accuracy"]
     assert list(grid.columns) == ["relu", "tanh"]
     assert set(grid.index) == {"none", "l1", "l2", "batchnorm"}

@@ -43,7 +43,8 @@ def test_the_sentences_are_true_of_the_numbers(results):
         f"{100 * own['test_accuracy']:.2f} ± {100 * own['test_accuracy_sd']:.2f} % right: place {own['rank']}"
         in candidate
     )
-    assert "no difference beyond chance for `batchnorm`" in effects
+    assert "`techniques`, technique against `none`: no difference beyond chance" in effects
+    assert "`penalties`, penalty against `none`: " in effects
 
 
 def changed(results: Results, which: str, column: str, value: Any, row: int | slice = slice(None)) -> Results:
@@ -60,7 +61,9 @@ def test_the_sentences_change_with_the_numbers(results):
 
     assert 0 in differ(changed(results, "table", "identical_to", None))
     assert 1 in differ(changed(results, "table", "low", 0.5))
-    told = changed(results, "effects", "p_holm", 0.01)
+    joint = {study: dict.fromkeys(p, 0.01) for study, p in results.statistics["joint_p"].items()}
+    sure = dataclasses.replace(results, statistics=results.statistics | {"joint_p": joint})
+    told = changed(sure, "effects", "p_holm", 0.01)
     assert differ(told) == [2]
     row = results.effects.iloc[0]
     assert f"`batchnorm` {100 * row['difference']:+.2f} points [" in summary(told)[2]
@@ -72,6 +75,6 @@ def test_the_sentences_change_with_the_numbers(results):
 
 def test_what_was_not_tried_or_published_is_said(results):
     few = dataclasses.replace(results, effects=results.effects.iloc[:0])
-    assert "No technique was tried with every activation" in summary(few)[2]
+    assert "No study is a grid of factors" in summary(few)[2]
     none = dataclasses.replace(results, published=None, table=results.table.assign(published=np.nan))
     assert summary(none)[3] == "No published figure is compared."

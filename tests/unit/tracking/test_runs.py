@@ -37,7 +37,7 @@ from tests.helpers.tracked import (
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-FROM_DVC = {"DVC_STAGE": "train-architecture@model4", "DVC_EXP_NAME": "dusky-mole", "DVC_EXP_BASELINE_REV": "abc"}
+FROM_DVC = {"DVC_STAGE": "train-architectures@model4", "DVC_EXP_NAME": "dusky-mole", "DVC_EXP_BASELINE_REV": "abc"}
 VARIANT = PARAMS.variant("architectures", "model4").model_copy(  # of more points than MLflow takes at once
     update={"epochs": 260, "seeds": (7, 3)}
 )
