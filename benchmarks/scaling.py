@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from ruamel.yaml import YAML
 ROOT = Path(__file__).parents[1]
 REPORT = ROOT / "benchmarks/scaling.md"
 STARTED, ENDED = re.compile(r"(?:Running stage '|^)(train-[\w@-]+)(?:'|  started)"), re.compile(r"^\[\d+/\d+\] (\S+)  ")
-OTHERS = {"techniques": "none-relu", "penalties": "l2-1e-3-relu"}
+OTHERS = {"techniques": ("none", "relu"), "penalties": ("l2-1e-3", "relu")}
 Lines = list[tuple[float, str]]
 
 
@@ -37,14 +38,20 @@ def clone(folder: Path) -> Path:
     return folder
 
 
-def change(folder: Path, study: str, protocol: dict, names: list[str] | None = None, **params: object) -> None:
-    """Have params.yaml give a study this protocol and, of its variants, only those named."""
+def keep(study: dict, *levels: Sequence[str]) -> None:
+    """Keep these levels of each factor of a study."""
+    for (factor, all_levels), some in zip(study["factors"].items(), levels, strict=True):
+        study["factors"][factor] = some if isinstance(all_levels, list) else {name: all_levels[name] for name in some}
+
+
+def change(folder: Path, study: str, protocol: dict, levels: list[list[str]] | None = None, **params: object) -> None:
+    """Have params.yaml give a study this protocol and, of its factors, only these levels."""
     yaml, path = YAML(), folder / "params.yaml"
     found = yaml.load(path)
     found.update(params)
     found[study]["protocol"].update(protocol)
-    if names:
-        found[study]["variants"] = {name: found[study]["variants"][name] for name in names}
+    if levels:
+        keep(found[study], *levels)
     yaml.dump(found, path)
 
 
@@ -57,7 +64,7 @@ def declare(folder: Path, count: int, units: int = 0) -> None:
     for study in ("architectures", *OTHERS):
         params[study]["protocol"] |= {"epochs": 1, "seeds": [0], "batch_size": 128}
     for study, kept in OTHERS.items():
-        params[study]["variants"] = {kept: params[study]["variants"][kept]}
+        keep(params[study], *([level] for level in kept))
     params["architectures"]["variants"] = {
         f"dense{i}": {"activation": "relu", "optimizer": "adam", "layers": [{"dense": 16 + i + units * (i == 0)}]}
         for i in range(count - len(OTHERS))
@@ -119,11 +126,11 @@ def measure_study(scratch: Path, epochs: int | None) -> str:
 
 
 def measure_overhead(scratch: Path) -> str:
-    names = ["none-relu", "none-tanh", "none-sigmoid", "none-leaky_relu"]
+    levels = [["none"], ["relu", "tanh", "sigmoid", "leaky_relu"]]
     folder, rows = clone(scratch / "overhead"), []
-    change(folder, "techniques", {"seeds": [0], "epochs": 1}, names, dataset="mnist-sample")
+    change(folder, "techniques", {"seeds": [0], "epochs": 1}, levels, dataset="mnist-sample")
     run(folder, "dvc", "repro", "preprocess")
-    stages = [f"train-techniques@{name}" for name in names]
+    stages = [f"train-techniques@none-{activation}" for activation in levels[1]]
     found = repro(folder, 1, *stages)
     began, ended = times(found, STARTED), times(found, ENDED)
     order = sorted(ended, key=ended.get)

@@ -177,7 +177,7 @@ def test_a_failed_stage_is_named_the_others_are_finished_and_uncommitted_files_a
     """A new file among preprocess's dependencies: unless workers have it, dvc.lock calls preprocess out of date."""
     (project.folder / "mnist_mlp/data/novel.py").write_text('"""A new module."""\n')
     project.change(lambda params: params.update(activation="exponential", optimizer="sgd", learning_rate=1000))
-    project.change(lambda params: params["techniques"]["variants"]["none-relu"].update(activation="tanh"))
+    project.change(lambda params: params["techniques"]["factors"]["technique"]["none"].update(optimizer="sgd"))
     before = project.git("status", "--porcelain"), project.git("log", "--all", "--oneline")
     output = cluster(project, "--jobs", "1", status=1)
     assert "\ntrain-candidate:\n    error: candidate/candidate: the loss is no longer finite" in output

@@ -44,3 +44,13 @@ def names_of(kept: dict[str, list[Any]]) -> list[tuple[str, str]]:
     grids = {study: product(*names) if isinstance(names[0], list) else [(n,) for n in names]
              for study, names in kept.items()}  # fmt: skip
     return [(study, "-".join(levels)) for study, grid in grids.items() for levels in grid]
+
+
+def remove(params: dict[str, Any], study: str, name: str) -> None:
+    """Take a variant away: of a grid, its level of the first factor."""
+    body = params[study]
+    if "variants" in body:
+        del body["variants"][name]
+    else:
+        levels = next(iter(body["factors"].values()))
+        del levels[next(level for level in levels if name.startswith(f"{level}-"))]

@@ -18,6 +18,7 @@ from mnist_mlp import paths
 from mnist_mlp.data import datasets
 from tests.helpers.project import Project
 from tests.helpers.servers import end_group, free_port, wait_until_healthy
+from tests.helpers.variants import remove
 
 pytestmark = pytest.mark.slow
 STORE = "sqlite:///mlruns/mlflow.db"
@@ -108,7 +109,7 @@ def test_the_served_champion_in_a_moved_checkout_answers_as_it_was_scored(projec
 def test_another_champion_is_another_version_and_the_former_one_comes_back(project):
     """The alias follows; so it does from `track`, if the store was out of reach while the champion changed."""
     former = champion(project)
-    project.change(lambda params: params[former["study"]]["variants"].pop(former["variant"]))
+    project.change(lambda params: remove(params, former["study"], former["variant"]))
     (project.folder / "mlruns").rename(project.folder / "elsewhere")
     (project.folder / "mlruns").write_text("")
     output = project.run("dvc", "repro")

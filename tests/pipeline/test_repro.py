@@ -14,15 +14,14 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
-from ruamel.yaml import YAML
 
-from mnist_mlp.config.params import STAGES
 from tests.helpers.environment import COMPILING
-from tests.helpers.params import PARAMS_FILE, ROOT
+from tests.helpers.params import ROOT
 from tests.helpers.project import KEPT
+from tests.helpers.variants import names_of
 
 pytestmark = pytest.mark.slow
-TRAINED = [f"{STAGES[study]}@{name}" for study, names in KEPT.items() for name in names]
+TRAINED = [f"train-{study}@{name}" for study, name in names_of(KEPT)]
 VARIANTS = len(TRAINED) + 1  # and the candidate
 ALL = {"download", "preprocess", *TRAINED, "train-candidate", "evaluate", "compare", "champion"}
 
@@ -60,7 +59,7 @@ def test_reports_hold_every_replicate(fresh_project):
 
 def test_an_input_penalty_changes_no_prediction(fresh_project):
     models = fresh_project.folder / "models/techniques"
-    none, l1, other = (models / name / "probabilities.npy" for name in ("none-relu", "l1-relu", "batchnorm-tanh"))
+    none, l1, other = (models / name / "probabilities.npy" for name in ("none-relu", "l1-relu", "batchnorm-relu"))
     assert none.read_bytes() == l1.read_bytes() != other.read_bytes()
     variants = pd.read_csv(fresh_project.folder / "reports/variants.csv").set_index("variant")
     assert variants.loc["l1-relu", "identical_to"] == "techniques/none-relu"
@@ -84,9 +83,37 @@ def test_what_is_trained_is_logged(project, monkeypatch):
     assert {run.data.tags["study"] for run in parents} == {"architectures", "techniques", "penalties", "candidate"}
 
 
+def test_editing_one_level_reruns_its_own(project):
+    project.change(lambda params: params["techniques"]["factors"]["technique"]["batchnorm"].update(optimizer="sgd"))
+    assert stages_due(project) == ["train-techniques@batchnorm-relu", "evaluate", "compare"]
+
+
 def test_editing_one_variant_reruns_that_one(project):
-    project.change(lambda params: params["techniques"]["variants"]["batchnorm-tanh"].update(optimizer="sgd"))
-    assert stages_due(project) == ["train-techniques@batchnorm-tanh", "evaluate", "compare"]
+    project.change(lambda params: params["architectures"]["variants"]["model2"].update(optimizer="adam"))
+    assert stages_due(project) == ["train-architectures@model2", "evaluate", "compare"]
+
+
+def test_one_more_activation_is_a_line_and_trains_each_technique_with_it(project):
+    project.change(lambda params: params["techniques"]["factors"]["activation"].append("elu"))
+    new = [f"train-techniques@{technique}-elu" for technique in KEPT["techniques"][0]]
+    assert stages_due(project) == [*new, "evaluate", "compare"]
+
+
+def test_an_override_changes_the_lines_of_its_key_alone(project):
+    """Twice in a row, comments kept."""
+    path = project.folder / "params.yaml"
+    path.write_bytes((ROOT / "tests/helpers/params.yaml").read_bytes())
+    project.git("commit", "--quiet", "--all", "--message", "as shipped")
+    for number, override in enumerate(("activation=tanh", "techniques.protocol.epochs=3"), start=1):
+        project.run("dvc", "exp", "run", "--queue", "--set-param", override)  # it sets, and resets, params.yaml
+        changes = project.git("diff", "--numstat", "HEAD", "refs/exps/celery/stash", "--", "params.yaml")
+        assert changes.split()[:2] == ["1", "1"], number
+    from dvc.utils.hydra import apply_overrides
+
+    for overrides in (["activation=tanh"], ["activation=elu"], ["techniques.protocol.epochs=3", "layers=[{dense: 8}]"]):
+        apply_overrides(str(path), overrides)
+    assert project.git("diff", "--numstat", "--", "params.yaml").split()[:2] == ["3", "5"]
+    assert project.git("diff", "--", "params.yaml").count("\n-#") == 0
 
 
 def test_editing_a_protocol_reruns_its_study(project):
@@ -127,7 +154,7 @@ def test_a_forced_run_gives_the_same_bytes_elsewhere(project):
     One training of all; in test_cluster.py all give the same."""
     before = project.digests("models", "reports", "data") | {"dvc.lock": (project.folder / "dvc.lock").read_bytes()}
     elsewhere = {"TZ": "Asia/Tokyo", "LC_ALL": "C", "PYTHONHASHSEED": "7"}
-    stages = ["download", "preprocess", "train-techniques@batchnorm-tanh", "evaluate", "compare", "champion"]
+    stages = ["download", "preprocess", "train-techniques@batchnorm-relu", "evaluate", "compare", "champion"]
     output = project.run("dvc", "repro", "--force", "--single-item", *stages, **elsewhere, **COMPILING)
     assert project.ran(output) == stages
     after = project.digests("models", "reports", "data") | {"dvc.lock": (project.folder / "dvc.lock").read_bytes()}
@@ -220,13 +247,7 @@ def test_ctrl_c_ends_in_a_line(project):
 
 
 def test_stage_lists_agree_with_params(project):
-    """Every variant has a stage, and every study a folder that evaluate reads: nothing is listed twice by hand."""
-    params = YAML(typ="safe").load(PARAMS_FILE.read_text())
-    pipeline = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
-    studies = {key for key, value in params.items() if isinstance(value, dict) and "variants" in value}
-    loops = {stage["foreach"] for stage in pipeline.values() if "foreach" in stage}
-    assert loops == {f"${{{study}.variants}}" for study in studies}
-    assert {f"models/{study}" for study in (*studies, "candidate")} <= set(pipeline["evaluate"]["deps"])
+    """Every variant has a stage."""
     names = project.run("dvc", "stage", "list", "--names-only").split()
     assert {name for name in names if name.startswith("train-")} == {*TRAINED, "train-candidate"}
 

@@ -8,6 +8,7 @@ from ruamel.yaml import YAML
 
 from tests.helpers.params import ROOT
 
+PARAMS = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
 SCRIPTS = sorted({stage.get("do", stage)["cmd"].split()[2].removeprefix("stages.") for stage in STAGES.values()})
 
@@ -105,3 +106,28 @@ def test_no_test_imports_another_test():
     for path in ROOT.glob("tests/**/*.py"):
         imported = re.findall(r"^\s*(?:from|import) ([\w.]+)", path.read_text(), re.MULTILINE)
         assert not [name for name in imported if re.match(r"test_|tests\.(?!helpers)", name)], path
+
+
+def studies() -> dict[str, dict]:
+    return {name: body for name, body in PARAMS.items() if isinstance(body, dict) and "protocol" in body}
+
+
+@pytest.mark.parametrize("study", studies())
+def test_a_studys_block_in_dvc_yaml_declares_all_that_its_trainings_follow_from(study):
+    """The levels that are in a stage's name need not be parameters of it."""
+    body, block = studies()[study], STAGES[f"train-{study}"]
+    keys = {"software", f"{study}.protocol"}
+    if "variants" in body:
+        assert block["foreach"] == f"${{{study}.variants}}"
+        block, keys = block["do"], keys | {f"{study}.variants.${{key}}"}
+    else:
+        assert block["matrix"] == {factor: f"${{{study}.factors.{factor}}}" for factor in body["factors"]}
+        assert list(block["matrix"]) == list(body["factors"])
+        by_name = {factor for factor, levels in body["factors"].items() if isinstance(levels, dict)}
+        keys |= {f"{study}.factors.{factor}.${{item.{factor}}}" for factor in by_name}
+    if "network" in body:
+        keys.add(f"{study}.network")
+    assert set(block["params"]) == keys
+    assert block["cmd"] == f"python -m stages.train {study} ${{key}}"
+    assert block["outs"] == [f"models/{study}/${{key}}"]
+    assert f"models/{study}" in STAGES["evaluate"]["deps"]

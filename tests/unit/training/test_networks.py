@@ -84,55 +84,66 @@ def test_every_kind_of_layer_has_a_maker(networks):
     assert all(name == kind.kind for name, kind in KINDS.items())
 
 
-class GaussianNoise(Layer):
-    """A kind of layer that the library hasn't: noise added in training, to dark pixels too."""
+def test_a_dense_layers_own_activation_counts(networks):
+    own = {"dense": {"units": 5, "activation": "tanh"}}
+    model = networks.build(make_variant(layers=[own, {"dense": 4}, {"activation": "softsign"}]), 0)
+    assert [model.get_layer(f"dense_{i}").activation.__name__ for i in (1, 2)] == ["tanh", "relu"]
+    assert model.get_layer("activation_1").activation.__name__ == "softsign"
+    assert make_variant(layers=[own]).parameters()["layers"] == [own]
+    assert make_variant(layers=[own]).describe() == "5 tanh"
+    with pytest.raises(ValueError, match="activation: celu, elu"):
+        parse({"activation": "glu"})
 
-    kind = "gaussian_noise"
+
+class GaussianDropout(Layer):
+    """A kind of layer that the library hasn't: noise that multiplies."""
+
+    kind = "gaussian_dropout"
     value = "deviation"
     deviation: float = Field(gt=0, le=10)
 
 
 @pytest.fixture
-def gaussian_noise(networks, monkeypatch) -> dict[str, Any]:
+def gaussian_dropout(networks, monkeypatch) -> dict[str, Any]:
     """Add the kind as a contributor would, in both places that know kinds. Return one layer's spelling."""
 
     def make(factory, layer, number):
         seed = factory.seed_of(1, number)
-        return networks.keras.layers.GaussianNoise(layer.deviation, seed=seed, name=f"gaussian_noise_{number}")
+        return networks.keras.layers.GaussianDropout(layer.deviation, seed=seed, name=f"gaussian_dropout_{number}")
 
-    monkeypatch.setitem(KINDS, "gaussian_noise", GaussianNoise)
-    monkeypatch.setitem(networks.MAKERS, "gaussian_noise", make)
-    return {"gaussian_noise": 0.25}
-
-
-def test_an_added_kind_is_parsed_spelled_and_described(gaussian_noise):
-    assert parse(gaussian_noise) == GaussianNoise(deviation=0.25)
-    variant = make_variant(layers=[gaussian_noise, {"dense": 16}])
-    assert variant.parameters()["layers"] == [gaussian_noise, {"dense": 16}]
-    assert variant.describe() == "gaussian noise 0.25, 16"
+    monkeypatch.setitem(KINDS, "gaussian_dropout", GaussianDropout)
+    monkeypatch.setitem(networks.MAKERS, "gaussian_dropout", make)
+    return {"gaussian_dropout": 0.25}
 
 
-def test_an_added_kinds_value_is_checked(gaussian_noise):
-    with pytest.raises(ValueError, match="gaussian_noise: at most 10"):
-        parse({"gaussian_noise": 11})
+def test_an_added_kind_is_parsed_spelled_and_described(gaussian_dropout):
+    assert parse(gaussian_dropout) == GaussianDropout(deviation=0.25)
+    variant = make_variant(layers=[gaussian_dropout, {"dense": 16}])
+    assert variant.parameters()["layers"] == [gaussian_dropout, {"dense": 16}]
+    assert variant.describe() == "gaussian dropout 0.25, 16"
 
 
-def test_an_added_kind_is_built_and_trained(gaussian_noise, networks):
+def test_an_added_kinds_value_is_checked(gaussian_dropout):
+    with pytest.raises(ValueError, match="gaussian_dropout: at most 10"):
+        parse({"gaussian_dropout": 11})
+
+
+def test_an_added_kind_is_built_and_trained(gaussian_dropout, networks):
     from mnist_mlp.training import trainer
 
-    noisy = make_variant(layers=[gaussian_noise, {"dense": 16}], seeds=[0])
+    noisy = make_variant(layers=[gaussian_dropout, {"dense": 16}], seeds=[0])
     (replicate,) = trainer.train(noisy, make_splits(noisy))
-    assert isinstance(replicate.model.get_layer("gaussian_noise_1"), networks.keras.layers.GaussianNoise)
+    assert isinstance(replicate.model.get_layer("gaussian_dropout_1"), networks.keras.layers.GaussianDropout)
     (plain,) = trainer.train(make_variant(seeds=[0]), make_splits(noisy))
     assert np.isfinite(replicate.curve).all()
     assert not np.array_equal(replicate.curve, plain.curve)
 
 
-def test_no_pixel_is_left_out_behind_a_kind_that_keeps_no_zeros(gaussian_noise, networks):
+def test_no_pixel_is_left_out_behind_a_kind_that_keeps_no_zeros(gaussian_dropout, networks):
     """A dark pixel's weights count and move if noise reaches it ahead of the first dense layer."""
     from mnist_mlp.training.compiled.epoch import pixels_for
 
-    ahead, behind = ([gaussian_noise, {"dense": 16}], [{"dense": 16}, gaussian_noise])
+    ahead, behind = ([gaussian_dropout, {"dense": 16}], [{"dense": 16}, gaussian_dropout])
     splits = make_splits(make_variant())
     assert pixels_for(make_variant(layers=ahead), splits) is None
     assert pixels_for(make_variant(layers=behind), splits) is not None

@@ -38,8 +38,9 @@ def check_against_fit(variant: Variant, splits: Splits) -> None:
         ["batch_norm", "batch_norm", {"dense": 16}],
         [{"dense": 192}, {"dense": 16}, "batch_norm", {"dense": 8}],
         [{"activity_l2": 0.01}, {"dense": {"units": 16, "l1": 1e-4, "l2": 1e-3}}],
+        ["layer_norm", {"dense": {"units": 16, "activation": "tanh"}}, {"activation": "softsign"}, "layer_norm"],
     ],
-    ids=["on-images", "on-pixels", "twice", "on-units-after-a-wide-layer", "penalties"],
+    ids=["on-images", "on-pixels", "twice", "on-units-after-a-wide-layer", "penalties", "layer-norm-and-activations"],
 )
 def test_the_compiled_epoch_is_model_fit(optimizer, layers):
     """The same order, weights and seed, no dropout, batch normalization or penalties, a last batch of 4."""
