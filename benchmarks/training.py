@@ -56,11 +56,11 @@ def measure_fit(study: str, name: str) -> list[float]:
     from mnist_mlp.training.backend import keras
 
     variant = config.load().variant(study, name)
-    model = networks.build(variant, seed=0)
     (images, labels), test = (
         [np.load(Path("data/prepared", part, f"{split}.npy")) for part in (variant.scaling, "labels")]
         for split in ("train", "test")
     )
+    model = networks.build(variant, 0, images.shape[1:], int(labels.max()) + 1)
     if study == "architectures":
         labels, test[1] = keras.utils.to_categorical(labels), keras.utils.to_categorical(test[1])
         loss, validation = "categorical_crossentropy", {"validation_data": test}

@@ -1,7 +1,7 @@
 """Scale the images in both studies' ways.
 
-Reads data/raw, writes data/prepared: pixels and unit_columns (float32 [n, 28, 28]) and labels (uint8 [n]), each with
-train.npy and test.npy.
+Reads data/raw, writes data/prepared: pixels and unit_columns (float32 [n, height, width]) and labels (uint8 [n]), each
+with train.npy and test.npy.
 """
 
 from mnist_mlp.pipeline.stage import run

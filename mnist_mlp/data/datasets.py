@@ -1,7 +1,11 @@
-"""The data set that params.yaml names: four files in MNIST's IDX format, fetched and checked."""
+"""The data set that params.yaml names: four files in MNIST's IDX format, fetched and checked.
+
+Classes and image size come from the files: any number of classes from 2 to 256, any size of grey images.
+"""
 
 import hashlib
 import os
+from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -17,6 +21,8 @@ from mnist_mlp.data.fetch import SourceError, fetch
 from mnist_mlp.errors import UserError
 
 SAMPLE_SHA256 = "1b845fda528288bf79346626fdf2fff6549f0170890dc9174bc1ef609807bbfa"  # uint8 [5000, 785], label last
+LEAST = 100, 10  # training and test images
+PIXELS = 65_536  # of an image: training numbers them in 16 bits
 
 FALLBACK = """
 ==================================================================================
@@ -58,23 +64,75 @@ def download(params: Params, folder: Path, kept: Path = paths.RAW) -> dict[str, 
 
 
 def load(folder: Path) -> tuple[Split, Split]:
-    """Return (train, test) of the four files, each images uint8 [n, 28, 28] and labels uint8 [n] in 0..9.
+    """Return (train, test) of the four files, each images uint8 [n, height, width] and labels uint8 [n].
 
-    Raises UserError for files that are missing, no IDX, of other shapes or labels, or too few (100 and 10 at least)."""
-    arrays = {file: idx.read(folder / file) for file in IDX_FILES}
-    splits = []
-    for images_file, labels_file, least in ((*IDX_FILES[:2], 100), (*IDX_FILES[2:], 10)):
-        images, labels = arrays[images_file], arrays[labels_file]
-        if images.ndim != 3 or images.shape[1:] != (28, 28):
-            raise UserError(f"{images_file}: found shape {images.shape}; allowed: (n, 28, 28)")
+    Raises UserError for files that are missing or no IDX, and as `check` does."""
+    return check([idx.read(folder / file) for file in IDX_FILES], IDX_FILES)
+
+
+def check(arrays: Sequence[np.ndarray], names: Sequence[str]) -> tuple[Split, Split]:
+    """Return (train, test) of four arrays, in the order of IDX_FILES. names: what an error calls each of them.
+
+    Raises UserError for other shapes or labels, too few images (100 and 10 at least), or an order that leaves no images
+    of some class to train on."""
+    for i, (images, labels) in enumerate((arrays[:2], arrays[2:])):
+        _check_images(images, names[2 * i], LEAST[i])
         if labels.shape != images.shape[:1]:
-            raise UserError(f"{labels_file}: found shape {labels.shape}; allowed: ({len(images)},), a label an image")
-        if len(images) < least:
-            raise UserError(f"{images_file}: found {len(images)} images; allowed: at least {least}")
-        if labels.max() > 9:
-            raise UserError(f"{labels_file}: found label {labels.max()}; allowed: 0 to 9")
-        splits.append((images, labels))
-    return splits[0], splits[1]
+            raise UserError(
+                f"{names[2 * i + 1]}: found shape {labels.shape}; allowed: ({len(images)},), one label per image of "
+                f"{names[2 * i]}; make both anew"
+            )
+    size, other = (" x ".join(map(str, images.shape[1:])) for images in arrays[::2])
+    if other != size:
+        raise UserError(f"{names[2]}: found images of {other}; allowed: {size}, as in {names[0]}; make all one size")
+    _check_labels(arrays[1], arrays[3], names[1], names[3])
+    return (arrays[0], arrays[1]), (arrays[2], arrays[3])
+
+
+def _check_images(images: np.ndarray, name: str, least: int) -> None:
+    if images.ndim != 3:
+        colour = ", colour images?" if images.ndim == 4 else ""
+        raise UserError(
+            f"{name}: found shape {images.shape}{colour}; allowed: (n, height, width), grey levels; make them grey"
+        )
+    if len(images) < least:
+        raise UserError(f"{name}: found {len(images)} images; allowed: at least {least}; add some")
+    height, width = images.shape[1:]
+    if height * width > PIXELS:
+        raise UserError(
+            f"{name}: found images of {height} x {width}; allowed: at most {PIXELS:,} pixels, as 256 x 256 has; "
+            "make them smaller"
+        )
+    if not images.any():
+        raise UserError(f"{name}: found black images alone; allowed: grey levels of 0 to 255; multiply shares by 255")
+
+
+def _check_labels(train: np.ndarray, test: np.ndarray, name: str, test_name: str) -> None:
+    counts = np.bincount(train)
+    if len(counts) < 2 or np.count_nonzero(counts) < 2:
+        raise UserError(
+            f"{name}: found one class, {train[0]}; allowed: 2 to 256 classes; add images of another class, or "
+            "number the classes 0, 1, ..."
+        )
+    last = len(counts) - 1
+    if not counts.all():
+        raise UserError(
+            f"{name}: found no label {np.flatnonzero(counts == 0)[0]}, though labels go up to {last}; allowed: every "
+            "label from 0 to the highest; number the classes 0, 1, ..."
+        )
+    if test.max() > last:
+        raise UserError(
+            f"{test_name}: found label {test.max()}; allowed: 0 to {last}, as in {name}; add training images of that "
+            "class, or take its test images away"
+        )
+    kept = np.bincount(train[: len(train) - len(train) // 10], minlength=len(counts))  # as training/splits.py holds out
+    if (np.diff(train.astype(int)) >= 0).all() or not kept.all():
+        missing = np.flatnonzero(kept == 0)
+        which = f"label {missing[0]} in the last tenth alone" if len(missing) else "images sorted by class"
+        raise UserError(
+            f"{name}: found {which}; allowed: classes in mixed order, since the last tenth validates; shuffle images "
+            "and labels alike"
+        )
 
 
 def sample() -> tuple[np.ndarray, ...]:
@@ -115,6 +173,12 @@ def _from_sources(name: str, entry: DataSource, folder: Path, kept: Path) -> boo
         return False
     print(f"{name}: no source answered; kept what {kept} already holds", flush=True)
     return True
+
+
+def described(contents: Sequence[bytes]) -> dict[str, dict[str, Any]]:
+    """Return the size and SHA-256 of four files' contents, in the order of IDX_FILES, as params.yaml holds them."""
+    digests = [{"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()} for content in contents]
+    return dict(zip(IDX_FILES, digests, strict=True))
 
 
 def _sha256(path: Path) -> str:

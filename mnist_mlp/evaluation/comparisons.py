@@ -113,7 +113,7 @@ def variants(comparison: Comparison, bins: pd.DataFrame) -> pd.DataFrame:
 
 
 def duels(comparison: Comparison) -> pd.DataFrame:
-    """Return the candidate's duels: whether it knows more of MNIST's digits than each variant, whatever the seed.
+    """Return the candidate's duels: whether it gets more images right than each variant, whatever the seed.
 
     One row per variant; that of the candidate itself, the last, is missing. difference: the candidate's mean test
     accuracy less the variant's. standard_error. p: two-sided, Holm-corrected over these duels alone, since they are

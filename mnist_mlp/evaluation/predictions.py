@@ -9,7 +9,7 @@ import numpy as np
 from mnist_mlp.config import Variant
 from mnist_mlp.files import misfit, read_array
 from mnist_mlp.training import outputs
-from mnist_mlp.training.outputs import CLASSES, Outputs
+from mnist_mlp.training.outputs import Outputs
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Predictions:
 def read_labels(path: Path) -> np.ndarray:
     """Return the test images' labels: uint8 [n_test]. Raises UserError if they are missing or no labels."""
     labels = read_array(path)
-    if labels.dtype != np.uint8 or labels.ndim != 1 or not labels.size or labels.max() >= CLASSES:
-        raise misfit(path, f"{labels.dtype} {list(labels.shape)}", f"uint8 [n], each below {CLASSES}")
+    if labels.dtype != np.uint8 or labels.ndim != 1 or not labels.size:
+        raise misfit(path, f"{labels.dtype} {list(labels.shape)}", "uint8 [n]")
     return labels
 
 
@@ -45,7 +45,7 @@ def read(variant: Variant, labels: np.ndarray) -> Predictions:
     Raises UserError if a file is missing, or doesn't fit params.yaml, the labels or the other files."""
     numbers = outputs.read(variant.folder)
     outputs.check(numbers, variant)
-    probabilities = outputs.read_probabilities(variant, len(labels))
+    probabilities = outputs.read_probabilities(variant, len(labels), int(labels.max()) + 1)
     predicted = probabilities.argmax(axis=2).astype(np.uint8)
     scores = (predicted == labels).mean(axis=1)
     for seed, score, stated in zip(variant.seeds, scores, numbers.finals["test_accuracy"], strict=True):

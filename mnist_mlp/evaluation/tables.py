@@ -9,10 +9,11 @@ import pandas as pd
 
 from mnist_mlp.evaluation.predictions import Predictions
 from mnist_mlp.files import unreadable
-from mnist_mlp.training.outputs import CLASSES, CURVES, METRICS
+from mnist_mlp.training.outputs import CURVES, METRICS
 
 BINS = 10  # of equal width, of a prediction's confidence
 HARDEST = 24
+LABELS = 256  # that a byte can hold
 
 
 def results(predictions: list[Predictions]) -> pd.DataFrame:
@@ -28,24 +29,23 @@ def history(predictions: list[Predictions]) -> pd.DataFrame:
 
 
 def per_class(predictions: list[Predictions], labels: np.ndarray) -> pd.DataFrame:
-    """Return one row per replicate: the test accuracy of each true digit, digit_0 ... digit_9; missing for a digit that
-    no image shows."""
-    shown = [labels == digit for digit in range(CLASSES)]
+    """Return one row per replicate: the test accuracy of each true class, class_0, class_1, ..., up to the last one
+    that the test images show; missing for a class that they don't."""
+    shown = [labels == true for true in range(labels.max() + 1)]
     return pd.DataFrame(
-        one.key | {"seed": seed} | {f"digit_{d}": (row[mask] == d).mean() for d, mask in enumerate(shown) if mask.any()}
+        one.key | {"seed": seed} | {f"class_{i}": (row[mask] == i).mean() for i, mask in enumerate(shown) if mask.any()}
         for one in predictions
         for seed, row in zip(one.variant.seeds, one.predicted, strict=True)
-    ).reindex(columns=["study", "variant", "seed", *(f"digit_{digit}" for digit in range(CLASSES))])
+    ).reindex(columns=["study", "variant", "seed", *(f"class_{i}" for i in range(len(shown)))])
 
 
 def confusion(predictions: list[Predictions], labels: np.ndarray) -> pd.DataFrame:
     """Return study, variant, true, predicted, count: test images, summed over the replicates; no row for none."""
     tables = []
     for one in predictions:
-        pairs = (labels.astype(np.int64) * CLASSES + one.predicted).ravel()
-        counts = np.bincount(pairs, minlength=CLASSES**2)
+        counts = np.bincount((labels.astype(np.int64) * LABELS + one.predicted).ravel())
         cells = np.flatnonzero(counts)
-        columns = {"true": cells // CLASSES, "predicted": cells % CLASSES, "count": counts[cells]}
+        columns = {"true": cells // LABELS, "predicted": cells % LABELS, "count": counts[cells]}
         tables.append(pd.DataFrame(one.key | columns))
     return pd.concat(tables, ignore_index=True)
 
@@ -70,20 +70,22 @@ def calibration(predictions: list[Predictions], labels: np.ndarray) -> pd.DataFr
 def hardest(predictions: list[Predictions], labels: np.ndarray, images: np.ndarray) -> dict[str, Any]:
     """Return the test images that most runs get wrong, the worst first.
 
-    predictions: of distinct models; images: [n, 28, 28] in [0, 1]. Returns runs, their number; digits, for each image
-    its index, label, the number of runs that read it wrong, as what they read it most often, and its grey levels, 784
-    bytes in base 64."""
+    predictions: of distinct models; images: [n, height, width] in [0, 1]. Returns runs, their number; height and width;
+    images, for each image its index, label, the number of runs that get it wrong, the class that these predict most
+    often, and its grey levels, bytes in base 64."""
     predicted = np.concatenate([one.predicted for one in predictions])
     wrong = (predicted != labels).sum(axis=0)
-    digits = []
+    hard = []
     for i in np.argsort(-wrong, kind="stable")[:HARDEST].tolist():
-        read_as = np.bincount(predicted[predicted[:, i] != labels[i], i], minlength=CLASSES)
+        instead = np.bincount(predicted[predicted[:, i] != labels[i], i], minlength=1)
         grey = np.rint(np.asarray(images[i]) * 255).astype(np.uint8)
-        digits.append({
-            "index": i, "label": int(labels[i]), "wrong": int(wrong[i]), "read_as": int(read_as.argmax()),
+        hard.append({
+            "index": i, "label": int(labels[i]), "wrong": int(wrong[i]), "predicted": int(instead.argmax()),
             "pixels": base64.b64encode(grey.tobytes()).decode(),
         })  # fmt: skip
-    return {"runs": len(predicted), "digits": [digit for digit in digits if digit["wrong"]]}
+    _, height, width = images.shape
+    shown = [image for image in hard if image["wrong"]]
+    return {"runs": len(predicted), "height": height, "width": width, "images": shown}
 
 
 def best(table: pd.DataFrame) -> pd.DataFrame:

@@ -22,6 +22,7 @@ PALETTE = [  # of the studies, on light and on dark paper
     ("#00795a", "#2cc79b"), ("#a8467e", "#e08ab9"), ("#1f78b4", "#6db9ec"), ("#7a5c00", "#d3b34d"),
     ("#5b4bc4", "#a79bff"), ("#8a3b3b", "#ff9a8f"),
 ]  # fmt: skip
+SIDE = 84  # pixels of the page, of one of the hardest images
 WORDS = {"better": "better", "worse": "worse", "undecided": "undecided", "beats": "beats", "loses": "loses to",
          "identical": "identical to"}  # fmt: skip
 
@@ -53,7 +54,7 @@ def html(results: Results) -> str:
         matrix=_matrix(results),
         unbeaten=results.unbeaten,
         best=_best(results),
-        digits=_digits(results),
+        hardest=_hardest(results),
         identical=[(group.to_dict("records"), reason) for group, reason in identical(results)],
         noise=published.published_noise(results),
         run_sds={study: published.run_sd(results, study) for study in published.twinned(results)},
@@ -176,7 +177,7 @@ def _matrix(results: Results) -> dict[str, Any]:
 
 def _best(results: Results) -> dict[str, Any]:
     """Return how often the studies' best and the candidate are right, by confidence, and what they mix up."""
-    chosen = {}
+    chosen, classes = {}, int(results.confusion[["true", "predicted"]].to_numpy().max()) + 1
     for row in (results.best, results.candidate):
         key = (row["study"], row["variant"])
         bins, cells = (
@@ -184,8 +185,8 @@ def _best(results: Results) -> dict[str, Any]:
             for table in (results.calibration, results.confusion)
         )
         counts = cells.pivot(index="true", columns="predicted", values="count")
-        counts = counts.reindex(index=range(10), columns=range(10)).fillna(0).astype(int)
-        wrong = counts.to_numpy() * (1 - np.eye(10, dtype=int))
+        counts = counts.reindex(index=range(classes), columns=range(classes)).fillna(0).astype(int)
+        wrong = counts.to_numpy() * (1 - np.eye(classes, dtype=int))
         chosen["/".join(dict.fromkeys(key))] = {
             "bins": bins.assign(size=1 + np.log10(bins["count"])).to_dict("records"),
             "confusion": counts.to_numpy().tolist(), "most": max(int(wrong.max()), 1),
@@ -194,15 +195,17 @@ def _best(results: Results) -> dict[str, Any]:
     return chosen
 
 
-def _digits(results: Results) -> dict[str, Any]:
+def _hardest(results: Results) -> dict[str, Any]:
+    """Return the hardest images as PNGs, and the size at which they are drawn: the longer side SIDE."""
     from PIL import Image  # matplotlib's
 
-    shown = []
-    for digit in results.hardest["digits"]:
+    size, shown = (results.hardest["width"], results.hardest["height"]), []
+    for image in results.hardest["images"]:
         file = io.BytesIO()
-        Image.frombytes("L", (28, 28), base64.b64decode(digit["pixels"])).save(file, "PNG", optimize=True)
-        shown.append(digit | {"png": base64.b64encode(file.getvalue()).decode()})
-    return {"runs": results.hardest["runs"], "shown": shown}
+        Image.frombytes("L", size, base64.b64decode(image["pixels"])).save(file, "PNG", optimize=True)
+        shown.append(image | {"png": base64.b64encode(file.getvalue()).decode()})
+    width, height = (max(1, round(SIDE * length / max(size))) for length in size)
+    return {"runs": results.hardest["runs"], "shown": shown, "width": width, "height": height}
 
 
 def _curves(results: Results) -> dict[str, list[dict[str, Any]]]:

@@ -111,7 +111,7 @@ def read(params: Params, reports: Path = paths.REPORTS, published_path: Path = p
         name: files.read_table(reports / f"{name}.csv", columns) for name, columns in others.items()
     }
     read["statistics"] = files.read_json(reports / "statistics.json", "models", "pairs", "joint_p", "studies")
-    read["hardest"] = files.read_json(reports / "hardest.json", "runs", "digits")
+    read["hardest"] = files.read_json(reports / "hardest.json", "runs", "height", "width", "images")
     return Results(params, table, replicates, metrics=metrics, published=published, changed=changed, **read)
 
 

@@ -1,6 +1,8 @@
 """Export a trained replicate as a model of raw images."""
 
 import hashlib
+import json
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +31,7 @@ def export(champion: dict[str, Any], folder: Path = paths.CHAMPION) -> None:
 
 
 def raw_model(path: Path, scaling: str) -> "keras.Model":
-    """Return a trained model behind its scaling: grey levels, float32 [n, 28, 28] in 0..255 -> probabilities [n, 10].
+    """Return a trained model behind its scaling: grey levels, float32 [n, height, width] in 0..255 -> probabilities.
 
     It consists of Keras's own layers, so that it loads wherever Keras is. Raises KeyError for an unknown scaling."""
     from mnist_mlp.training.backend import keras
@@ -38,6 +40,19 @@ def raw_model(path: Path, scaling: str) -> "keras.Model":
         "pixels": keras.layers.Rescaling(1 / 255, name="pixels"),
         "unit_columns": keras.layers.UnitNormalization(axis=1, name="unit_columns"),
     }
-    inputs = keras.Input((28, 28), name="grey_levels")
     trained = keras.saving.load_model(path)
+    inputs = keras.Input(trained.input_shape[1:], name="grey_levels")
     return keras.Model(inputs, trained(layers[scaling](inputs)), name="champion")
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Return the height and width of the images that a .keras file takes, without Keras.
+
+    Raises OSError, ValueError or KeyError if the file is missing, or no model of images."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            layers = json.loads(archive.read("config.json"))["config"]["layers"]
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"{path}: {error}") from None
+    _, height, width = layers[0]["config"]["batch_shape"]
+    return height, width

@@ -19,6 +19,7 @@ import numpy as np
 
 from mnist_mlp import paths
 from mnist_mlp.config import Params
+from mnist_mlp.serving import export
 from mnist_mlp.tracking import metadata
 from mnist_mlp.tracking.store import Store
 
@@ -36,7 +37,7 @@ def register(store: Store, params: Params, folder: Path = paths.CHAMPION) -> boo
     key = metadata.digest(files, params.software)
     models = client.search_registered_models(f"name = '{NAME}'")
     if not models:
-        client.create_registered_model(NAME, description="The studies' best: raw 28 x 28 grey images to digits")
+        client.create_registered_model(NAME, description="The studies' best: raw grey images to classes")
     versions = client.search_model_versions(f"name = '{NAME}' and tags.digest = '{key}'")
     number = str(versions[0].version if versions else _add(store, champion, params, folder, key))
     if models and str(models[0].aliases.get(ALIAS)) == number:
@@ -52,15 +53,17 @@ def _add(store: Store, champion: dict[str, Any], params: Params, folder: Path, k
     from mlflow.types.schema import Array
 
     tags = {name: str(champion[name]) for name in ("study", "variant", "seed", "scaling", "md5")} | {"digest": key}
+    height, width = export.image_size(folder / "model.keras")
     words = (
         f"{champion['study']}/{champion['variant']}, seed {champion['seed']}: test accuracy "
-        f"{champion['test_accuracy']:.2%}. Takes grey images, uint8 [n, 28, 28]; gives class and probabilities."
+        f"{champion['test_accuracy']:.2%}. Takes grey images, uint8 [n, {height}, {width}]; gives class and "
+        "probabilities."
     )
     columns: list[ColSpec | TensorSpec] = [
         ColSpec(DataType.long, "class"),
         ColSpec(Array(DataType.float), "probabilities"),
     ]
-    images = TensorSpec(np.dtype(np.uint8), (-1, 28, 28))
+    images = TensorSpec(np.dtype(np.uint8), (-1, height, width))
     packages = params.software | {"mlflow": mlflow.__version__, "pandas": version("pandas")}
     run = _run(store, champion, params)
     with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings(action="ignore"), _default(store.address):

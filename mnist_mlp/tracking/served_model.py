@@ -22,7 +22,7 @@ class Champion(PythonModel):
     def predict(
         self, context: PythonModelContext, model_input: np.ndarray, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """Return a row per image of raw grey images, uint8 [n, 28, 28]: class, and the ten classes' probabilities."""
+        """Return one row per raw grey image, uint8 [n, height, width]: class, and the probabilities of all."""
         probabilities = self.model.predict(model_input, batch_size=1000, verbose=0)
         return pd.DataFrame({"class": probabilities.argmax(axis=1), "probabilities": list(probabilities)})
 

@@ -18,7 +18,7 @@ class EngineReplicate(Protocol):
         training's are running means over the epoch. The order of the images follows from seed and epoch."""
 
     def predict(self, split: Literal["all_train", "test"]) -> np.ndarray:
-        """Return class probabilities, float32 [n, 10]."""
+        """Return class probabilities, float32 [n, classes]."""
 
     def arrays(self) -> list[np.ndarray]:
         """Return all that the training goes on from."""

@@ -12,9 +12,6 @@ import numpy as np
 from mnist_mlp.config.layers import Dense, Flatten, Layer
 from mnist_mlp.config.studies import Training
 from mnist_mlp.training.backend import keras
-from mnist_mlp.training.outputs import CLASSES
-
-IMAGE = (28, 28)
 
 
 class Factory:
@@ -27,8 +24,8 @@ class Factory:
     Dropout: type[keras.layers.Layer] = keras.layers.Dropout
     BatchNormalization: type[keras.layers.Layer] = keras.layers.BatchNormalization
 
-    def __init__(self, network: Training, seed: int):
-        self.network, self.seed = network, seed
+    def __init__(self, network: Training, seed: int, classes: int):
+        self.network, self.seed, self.classes = network, seed, classes
         self.counts: Counter[str] = Counter()
 
     def make(self, layer: Layer) -> keras.layers.Layer:
@@ -51,7 +48,7 @@ class Factory:
     def output(self) -> keras.layers.Layer:
         """Return the last layer: class probabilities."""
         kernel = self.initializer(self.counts["dense"] + 1)
-        return keras.layers.Dense(CLASSES, "softmax", kernel_initializer=kernel, name="probabilities")
+        return keras.layers.Dense(self.classes, "softmax", kernel_initializer=kernel, name="probabilities")
 
     def initializer(self, number: int) -> keras.initializers.Initializer:
         """Return the initializer of the dense layer of this number, from 1."""
@@ -120,10 +117,10 @@ def layers_of(network: Training) -> tuple[Layer, ...]:
     return network.layers if flattens else (Flatten(), *network.layers)
 
 
-def build(network: Training, seed: int) -> keras.Model:
-    """Return a model from scaled images, float32 [n, 28, 28], to class probabilities, float32 [n, 10]."""
-    factory = Factory(network, seed)
-    images = x = keras.Input(IMAGE, name="images")
+def build(network: Training, seed: int, image: tuple[int, int], classes: int) -> keras.Model:
+    """Return a model from scaled images, float32 [n, *image], to class probabilities, float32 [n, classes]."""
+    factory = Factory(network, seed, classes)
+    images = x = keras.Input(image, name="images")
     for layer in layers_of(network):
         x = factory.apply(layer, x)
     return keras.Model(images, factory.output()(x), name="mlp")

@@ -3,7 +3,7 @@
 seed-<seed>.keras    each replicate's model, of Keras's own layers
 history.csv          one row per seed and epoch: seed, epoch and CURVES
 metrics.json         parameters; replicates: seed, METRICS and penalty of each
-probabilities.npy    float32 [replicates, n_test, 10]
+probabilities.npy    float32 [replicates, n_test, classes]
 """
 
 import json
@@ -25,13 +25,12 @@ if TYPE_CHECKING:
 
 CURVES = ["loss", "accuracy", "val_loss", "val_accuracy"]  # by epoch; losses in nats, accuracies in [0, 1]
 METRICS = ["train_loss", "train_accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy"]  # at the end
-CLASSES = 10
 
 
 @dataclass(frozen=True)
 class Replicate:
     """One seed's finished training. curve: [epochs, 4], CURVES; metrics: METRICS and penalty; probabilities:
-    float32 [n_test, 10]."""
+    float32 [n_test, classes]."""
 
     seed: int
     model: "keras.Model"
@@ -111,12 +110,16 @@ def check(outputs: Outputs, variant: Variant) -> None:
         raise misfit(variant.folder / "history.csv", f"{len(outputs.history)} rows", allowed)
 
 
-def read_probabilities(variant: Variant, images: int) -> np.ndarray:
-    """Return float32 [replicates, images, 10]. Raises UserError if the file is missing or of another shape."""
-    path, shape = variant.folder / "probabilities.npy", (len(variant.seeds), images, CLASSES)
+def read_probabilities(variant: Variant, images: int, least: int) -> np.ndarray:
+    """Return float32 [replicates, images, classes]. least: of how many classes.
+
+    Raises UserError if the file is missing or of another shape."""
+    path, shape = variant.folder / "probabilities.npy", (len(variant.seeds), images)
     probabilities = read_array(path)
-    if probabilities.dtype != np.float32 or probabilities.shape != shape:
-        raise misfit(path, f"{probabilities.dtype} {list(probabilities.shape)}", f"float32 {list(shape)}")
+    fits = probabilities.dtype == np.float32 and probabilities.ndim == 3 and probabilities.shape[:2] == shape
+    if not fits or probabilities.shape[2] < least:
+        allowed = f"float32 [{shape[0]}, {shape[1]}, at least {least}]"
+        raise misfit(path, f"{probabilities.dtype} {list(probabilities.shape)}", allowed)
     return probabilities
 
 

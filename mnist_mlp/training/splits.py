@@ -12,7 +12,7 @@ from mnist_mlp.errors import UserError
 
 @dataclass(frozen=True)
 class Splits:
-    """A variant's images and labels. images: float32 [n, 28, 28], scaled; labels: uint8 [n].
+    """A variant's images and labels. images: float32 [n, height, width], scaled; labels: uint8 [n].
 
     train: the first ones of all_train; validation: the rest of all_train, or test itself."""
 
@@ -20,6 +20,17 @@ class Splits:
     validation: tuple[np.ndarray, np.ndarray]
     all_train: tuple[np.ndarray, np.ndarray]
     test: tuple[np.ndarray, np.ndarray]
+
+    @property
+    def image(self) -> tuple[int, int]:
+        """The height and width of an image."""
+        _, height, width = self.all_train[0].shape
+        return height, width
+
+    @property
+    def classes(self) -> int:
+        """The number of classes: the training images show each of 0, 1, ... up to the last."""
+        return int(self.all_train[1].max()) + 1
 
 
 def load(variant: Variant, folder: Path = paths.PREPARED) -> Splits:

@@ -6,6 +6,8 @@ from mnist_mlp import config
 from mnist_mlp.config.choices import IDX_FILES
 from mnist_mlp.training.splits import Splits
 
+MNIST = (28, 28), 10  # an image's height and width, classes
+
 
 def digits(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Return digits that can be learned: the place of a bright block tells the class.
@@ -41,6 +43,22 @@ def make_splits(variant: config.Variant, n: int = 100, n_test: int = 30) -> Spli
 def sparse_splits(n: int = 100, n_test: int = 30) -> Splits:
     """Return sparse digits, validated on the test images."""
     train, test = sparse_digits(n), sparse_digits(n_test, seed=1)
+    return Splits(train, test, train, test)
+
+
+def other_splits(size: tuple[int, int], n: int = 100, n_test: int = 30) -> Splits:
+    """Return images of 640 pixels, height x width, in 3 classes, sparse, validated on the test images."""
+
+    def made(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        rng = np.random.default_rng(seed)
+        labels = rng.integers(0, 3, n).astype(np.uint8)
+        images = rng.uniform(0, 0.5, (n, 32, 20)).astype(np.float32)
+        images[:, :, 12:] *= (rng.random((n, 1, 1)) < 0.3) & (rng.random((n, 32, 8)) < 0.03)
+        for image, label in zip(images, labels, strict=True):
+            image[10 * label : 10 * label + 10, :8] += 0.4
+        return images.reshape(n, *size), labels
+
+    train, test = made(n, 0), made(n_test, 1)
     return Splits(train, test, train, test)
 
 

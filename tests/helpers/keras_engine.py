@@ -28,7 +28,7 @@ class KerasReplicate:
 
     def __init__(self, variant: Variant, splits: Splits, seed: int):
         self.variant, self.splits, self.seed = variant, splits, seed
-        self.network = networks.build(variant, seed)
+        self.network = networks.build(variant, seed, splits.image, splits.classes)
         optimizer = keras.optimizers.get(variant.optimizer)
         if variant.learning_rate != "default":
             optimizer.learning_rate = variant.learning_rate
@@ -49,7 +49,7 @@ class KerasReplicate:
         return np.array([loss, accuracy, with_penalty - loss, val_loss, val_accuracy])
 
     def predict(self, split: Literal["all_train", "test"]) -> np.ndarray:
-        """Return class probabilities, float32 [n, 10]."""
+        """Return class probabilities, float32 [n, classes]."""
         return self.network.predict(getattr(self.splits, split)[0], verbose=0)
 
     def arrays(self) -> list[np.ndarray]:

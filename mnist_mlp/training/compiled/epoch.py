@@ -38,7 +38,7 @@ class CompiledEngine:
         self.pixels = pixels_for(variant, splits)
         with ThreadPoolExecutor(1) as beside:
             images = beside.submit(self._bring_images)  # while the epoch is traced, which needs their shapes alone
-            self.network = fast.build(variant, variant.seeds[0], self.pixels)
+            self.network = fast.build(variant, variant.seeds[0], splits.image, splits.classes, self.pixels)
             self.optimizer = optimizer.build(variant)
             self.optimizer.build(self.network.trainable_variables)
             self.epoch, self.predict = compiled(self._epoch), compiled(self._predict)
@@ -62,7 +62,7 @@ class CompiledEngine:
         return tf.constant(np.random.default_rng((seed, epoch)).permutation(count).astype(np.int32))
 
     def probabilities(self, state: State, images: list[tf.Tensor]) -> np.ndarray:
-        """Return class probabilities, float32 [n, 10]. images: `test` or `all_train`, or a part of one."""
+        """Return class probabilities, float32 [n, classes]. images: `test` or `all_train`, or a part of one."""
         parts = (_part(images, slice(start, start + CHUNK)) for start in range(0, len(images[0]), CHUNK))
         return np.concatenate([self.predict(state, part).numpy() for part in parts])
 
@@ -131,7 +131,8 @@ class CompiledReplicate:
 
     def __init__(self, engine: CompiledEngine, seed: int):
         self.engine, self.seed = engine, seed
-        self.start = fast.build(engine.variant, seed)  # keeps the weights that it starts with
+        self.sizes = engine.splits.image, engine.splits.classes
+        self.start = fast.build(engine.variant, seed, *self.sizes)  # keeps the weights that it starts with
         self.state: State = engine.state_of(self.start)
         if engine.pixels is not None:
             first = _first_kernel(self.start.trainable_variables)
@@ -147,7 +148,7 @@ class CompiledReplicate:
         return figures.numpy()
 
     def predict(self, split: Literal["all_train", "test"]) -> np.ndarray:
-        """Return class probabilities, float32 [n, 10]."""
+        """Return class probabilities, float32 [n, classes]."""
         return self.engine.probabilities(self.state, self.engine.test if split == "test" else self.engine.all_train)
 
     def arrays(self) -> list[np.ndarray]:
@@ -170,7 +171,7 @@ class CompiledReplicate:
             kernel[pixels.order] = np.concatenate(values[first : first + parts])
             values[first : first + parts] = [kernel]
         weights = dict(zip(map(networks.weight_key, variables), values, strict=True))
-        plain = networks.build(self.engine.variant, self.seed)
+        plain = networks.build(self.engine.variant, self.seed, *self.sizes)
         for weight in plain.weights:
             weight.assign(weights[networks.weight_key(weight)])
         return plain

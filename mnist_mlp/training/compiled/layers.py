@@ -4,7 +4,7 @@ import numpy as np
 
 from mnist_mlp.training.backend import keras, tf
 from mnist_mlp.training.compiled.batches import Images, Rows
-from mnist_mlp.training.compiled.pixels import SIDE, Pixels
+from mnist_mlp.training.compiled.pixels import Pixels
 
 BLOCK = 64  # columns
 
@@ -111,8 +111,8 @@ class FastBatchNorm(keras.layers.BatchNormalization):
 
 
 def _columns(inputs: np.ndarray, features: int) -> np.ndarray | None:
-    """Return each input's feature, int [n], or None if each input is a feature. inputs: their numbers."""
-    return None if len(inputs) == features else inputs % features
+    """Return each input's feature, int [n], or None if each input is a feature, in order. inputs: their numbers."""
+    return None if np.array_equal(inputs, np.arange(features)) else inputs % features
 
 
 def _sums(by_input: tf.Tensor, columns: np.ndarray | None) -> tf.Tensor:
@@ -160,7 +160,9 @@ class NormalizedDense(keras.layers.Layer):
     def build(self, shapes):
         shape = shapes[0]
         inputs = int(np.prod(shape[1:]))
-        order, features = (np.arange(inputs), shape[-1]) if self.pixels is None else (self.pixels.order, SIDE)
+        order, features = (
+            (np.arange(inputs), shape[-1]) if self.pixels is None else (self.pixels.order, self.pixels.columns)
+        )
         self.norm.build((shape[0], features))
         self.dense.build((shape[0], inputs))
         self.columns = _columns(order, features)

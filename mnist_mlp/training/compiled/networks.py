@@ -13,7 +13,7 @@ from mnist_mlp.training.compiled.layers import (
     SelectiveDense,
 )
 from mnist_mlp.training.compiled.pixels import Pixels
-from mnist_mlp.training.networks import IMAGE, Factory, layers_of
+from mnist_mlp.training.networks import Factory, layers_of
 
 
 class FastFactory(Factory):
@@ -22,15 +22,17 @@ class FastFactory(Factory):
     Dense, Dropout, BatchNormalization = FastDense, FastDropout, FastBatchNorm
 
 
-def build(network: Training, seed: int, pixels: Pixels | None = None) -> keras.Model:
-    """Return a model that takes a list: scaled images, float32 [n, 28, 28], or what `pixels.packed` gives.
+def build(
+    network: Training, seed: int, image: tuple[int, int], classes: int, pixels: Pixels | None = None
+) -> keras.Model:
+    """Return a model that takes a list: scaled images, float32 [n, *image], or what `pixels.packed` gives.
 
     With `pixels`, the first dense layer's weights are to be set, not initialized."""
-    images = x = keras.Input(IMAGE if pixels is None else (pixels.width,), name="images")
+    images = x = keras.Input(image if pixels is None else (pixels.width,), name="images")
     lit = []  # of the rare pixels: how many, and which
     if pixels is not None and pixels.rare:
         lit = [keras.Input((), dtype="int32"), keras.Input((pixels.most,), dtype="uint16")]
-    factory, fused = FastFactory(network, seed), normalized(network)
+    factory, fused = FastFactory(network, seed, classes), normalized(network)
     norm: keras.layers.Layer | None = None  # the batch normalization that waits for the first dense layer
     for layer in layers_of(network):
         first = "dense" not in factory.counts

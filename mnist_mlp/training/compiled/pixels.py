@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SIDE = 28  # of an image
 SHARE = 1 / 16  # of the images: pixels that fewer light are rare; from 1 / 26 to 1 / 12 takes the same time
 STEP = 16  # of pixels: products of other sizes are slower
 
@@ -16,10 +15,12 @@ STEP = 16  # of pixels: products of other sizes are slower
 class Pixels:
     """The pixels that count, those lit most often first.
 
-    order: int [n] in 0..783. common: how many of them are multiplied for all images; the others are rare, and are taken
-    where they are lit. most: no image lights more rare ones."""
+    order: int [n], places in a flattened image. columns: how many an image has. common: how many of the pixels are
+    multiplied for all images; the others are rare, and are taken where they are lit. most: no image lights more rare
+    ones."""
 
     order: np.ndarray
+    columns: int
     common: int
     most: int
 
@@ -38,7 +39,7 @@ class Pixels:
         return np.split(self.order, [self.common]) if self.rare else [self.order]
 
     def packed(self, images: np.ndarray) -> list[np.ndarray]:
-        """Return images [n, 28, 28] as the network takes them.
+        """Return images [n, height, width] as the network takes them.
 
         [n, width]: the common pixels, then the rare ones that are lit, then zeros. If there are rare pixels, also how
         many of them are lit, int32 [n], and which, uint16 [n, most]."""
@@ -58,7 +59,7 @@ class Pixels:
 
 
 def choose(images: np.ndarray, other: np.ndarray, dark: bool = False) -> Pixels:
-    """Return the pixels that count for images that are trained on, [n, 28, 28], and other ones, [m, 28, 28].
+    """Return the pixels that count for images that are trained on, [n, height, width], and for other ones.
 
     dark: whether pixels that no image lights count too."""
     lit = [part.reshape(len(part), -1) != 0 for part in (images, other)]
@@ -68,7 +69,7 @@ def choose(images: np.ndarray, other: np.ndarray, dark: bool = False) -> Pixels:
         order = order[(lit[0].any(axis=0) | lit[1].any(axis=0))[order]]
     common = min(_stepped(np.count_nonzero(counts >= SHARE * len(images))), len(order))
     most = max(np.count_nonzero(part[:, order[common:]], axis=1).max(initial=0) for part in lit)
-    return Pixels(order, common, _stepped(most))
+    return Pixels(order, images.shape[2], common, _stepped(most))
 
 
 def _stepped(count: int | np.integer) -> int:

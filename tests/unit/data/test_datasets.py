@@ -114,21 +114,70 @@ def with_file(number: int, array: np.ndarray) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("contents", "fault"),
     [
-        (with_file(0, np.zeros((100, 32, 32), np.uint8)), f"{FIRST}: found shape (100, 32, 32); allowed: (n, 28, 28)"),
-        (with_file(1, np.zeros(99, np.uint8)), f"{IDX_FILES[1]}: found shape (99,); allowed: (100,), a label an image"),
-        (with_file(3, np.full(10, 10, np.uint8)), f"{IDX_FILES[3]}: found label 10; allowed: 0 to 9"),
+        (
+            with_file(0, np.ones((100, 32, 32), np.uint8)),
+            "t10k-images-idx3-ubyte: found images of 28 x 28; allowed: 32 x 32,",
+        ),
+        (with_file(0, np.ones((100, 784), np.uint8)), f"{FIRST}: found shape (100, 784); allowed: (n, height, width)"),
+        (
+            with_file(0, np.ones((100, 257, 256), np.uint8)),
+            f"{FIRST}: found images of 257 x 256; allowed: at most 65,536",
+        ),
+        (with_file(0, np.zeros((100, 28, 28), np.uint8)), f"{FIRST}: found black images alone; allowed: grey levels"),
+        (
+            with_file(1, np.zeros(99, np.uint8)),
+            f"{IDX_FILES[1]}: found shape (99,); allowed: (100,), one label per image",
+        ),
+        (with_file(1, np.full(100, 3, np.uint8)), f"{IDX_FILES[1]}: found one class, 3; allowed: 2 to 256 classes"),
+        (
+            with_file(1, np.arange(100, dtype=np.uint8) % 2 * 2),
+            f"{IDX_FILES[1]}: found no label 1, though labels go up to 2",
+        ),
+        (with_file(1, np.arange(100, dtype=np.uint8) // 10), f"{IDX_FILES[1]}: found label 9 in the last tenth alone;"),
+        (
+            with_file(1, np.minimum(np.arange(100) // 9, 9).astype(np.uint8)),
+            f"{IDX_FILES[1]}: found images sorted by class; allowed: classes",
+        ),
+        (
+            with_file(3, np.full(10, 10, np.uint8)),
+            f"{IDX_FILES[3]}: found label 10; allowed: 0 to 9, as in {IDX_FILES[1]};",
+        ),
         (idx_files(train=99), f"{FIRST}: found 99 images; allowed: at least 100"),
         (idx_files(test=9), f"{IDX_FILES[2]}: found 9 images; allowed: at least 10"),
     ],
-    ids=["size", "labels", "label", "train", "test"],
+    ids=[
+        "size",
+        "rank",
+        "pixels",
+        "black",
+        "labels",
+        "class",
+        "gap",
+        "tenth",
+        "sorted",
+        "label",
+        "train",
+        "test",
+    ],
 )
-def test_a_data_set_unlike_mnist_is_refused(contents, fault):
+def test_what_is_no_data_set_is_refused_in_one_line(contents, fault):
     """The digests of the files are right, their content is not."""
     write_params(write_folder("folder", contents), contents=contents)
     with pytest.raises(UserError) as error:
         download.main()
-    assert str(error.value) == fault
+    assert str(error.value).startswith(fault) and "\n" not in str(error.value)
+    assert "; " in str(error.value).rpartition("allowed: ")[2]  # what to do next
     assert not Path("data/raw").exists()
+
+
+def test_classes_and_image_size_are_those_of_the_files():
+    labels = np.arange(100, dtype=np.uint8) % 3
+    arrays = np.ones((100, 32, 20), np.uint8), labels, np.ones((10, 32, 20), np.uint8), labels[:10]
+    contents = dict(zip(IDX_FILES, map(idx_bytes, arrays), strict=True))
+    write_params(write_folder("folder", contents), contents=contents)
+    download.main()
+    (train, _), (test, _) = datasets.load(Path("data/raw"))
+    assert (train.shape, test.shape) == ((100, 32, 20), (10, 32, 20))
 
 
 def test_the_sample_is_fixed_and_stratified():

@@ -1,5 +1,6 @@
 """Tables against plain recomputation from the outputs that training left."""
 
+import base64
 import hashlib
 import json
 import re
@@ -51,15 +52,15 @@ def test_history_is_what_training_wrote(evaluated):
     assert (evaluated / "reports/history.csv").read_text().splitlines()[1:] == expected
 
 
-def test_confusions_and_the_accuracy_of_each_digit_are_counted(evaluated):
+def test_confusions_and_the_accuracy_of_each_class_are_counted(evaluated):
     counts = Counter()
     for row in rows(evaluated / "reports/per_class.csv"):
         labels, probabilities, _ = made_by(evaluated, row)
         pairs = list(zip(labels.tolist(), probabilities.argmax(axis=1).tolist(), strict=True))
         counts.update((row["study"], row["variant"], *pair) for pair in pairs)
-        for digit in range(10):
-            own = [guess == digit for label, guess in pairs if label == digit]
-            assert float(row[f"digit_{digit}"]) == pytest.approx(sum(own) / len(own), abs=1e-6)
+        for i in range(10):
+            own = [guess == i for label, guess in pairs if label == i]
+            assert float(row[f"class_{i}"]) == pytest.approx(sum(own) / len(own), abs=1e-6)
     found = {
         (row["study"], row["variant"], int(row["true"]), int(row["predicted"])): int(row["count"])
         for row in rows(evaluated / "reports/confusion.csv")
@@ -86,18 +87,20 @@ def test_calibration_is_counted_in_tenths_of_confidence(evaluated):
             assert row[["count", "confidence", "accuracy"]].tolist() == pytest.approx(expected)
 
 
-def test_the_hardest_digits_are_those_that_most_runs_get_wrong(evaluated):
+def test_the_hardest_images_are_those_that_most_runs_get_wrong(evaluated):
     predictions, labels = read_predictions(evaluated)
     wrong = sum((row != labels).astype(int) for one in predictions for row in one.predicted)
-    images = np.full((TESTED, 28, 28), 0.5)
+    images = np.full((TESTED, 32, 20), 0.5)
     hardest = tables.hardest(predictions, labels, images)
     assert hardest["runs"] == 2 * len(predictions)
-    digits = hardest["digits"]
-    assert [digit["wrong"] for digit in digits] == sorted(wrong, reverse=True)[: tables.HARDEST]
-    for digit in digits:
-        assert digit["wrong"] == wrong[digit["index"]]
-        assert digit["label"] == labels[digit["index"]]
-        assert digit["read_as"] == (digit["label"] + 1) % 10  # as the made models err
+    assert (hardest["height"], hardest["width"]) == (32, 20)
+    shown = hardest["images"]
+    assert [image["wrong"] for image in shown] == sorted(wrong, reverse=True)[: tables.HARDEST]
+    for image in shown:
+        assert image["wrong"] == wrong[image["index"]]
+        assert image["label"] == labels[image["index"]]
+        assert image["predicted"] == (image["label"] + 1) % 10  # as the made models err
+        assert base64.b64decode(image["pixels"]) == bytes([128]) * 32 * 20
 
 
 def test_the_headline_summarizes_the_candidate(evaluated):

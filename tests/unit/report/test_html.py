@@ -39,7 +39,7 @@ def test_the_page_needs_no_other_file(comparison_html):
 def test_images_drawings_and_tables_are_described(comparison_html):
     page = Page(comparison_html)
     assert len(page.all("img")) == 24
-    assert all(re.match(r"Test image \d+: shows a \d, read as \d", image["alt"]) for image in page.all("img"))
+    assert all(re.match(r"Test image \d+: shows class \d, predicted as \d", image["alt"]) for image in page.all("img"))
     for drawing in page.all("svg"):
         assert drawing.get("aria-hidden") or drawing.get("aria-label") or "x" in drawing
     scopes = [cell.get("scope") for cell in page.all("th")]

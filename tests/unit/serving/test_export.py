@@ -59,16 +59,17 @@ def test_the_exported_model_predicts_from_raw_images_as_the_trained_one_from_sca
 
     keras.utils.set_random_seed(0)
     flat = keras.layers.Flatten()
-    trained = keras.Sequential([keras.Input((28, 28)), flat, keras.layers.Dense(10, "softmax")])
+    trained = keras.Sequential([keras.Input((32, 20)), flat, keras.layers.Dense(3, "softmax")])
     trained.save(MODEL)
     champion = write_champion(MODEL.read_bytes(), scaling)
     export.export(champion)
-    images = np.random.default_rng(0).integers(0, 256, (20, 28, 28)).astype(np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (20, 32, 20)).astype(np.uint8)
     images[:, :, :3] = 0  # columns that are dark, as at MNIST's edges
     served = keras.saving.load_model(paths.CHAMPION / "model.keras")
     expected = trained.predict(SCALINGS[scaling](images), verbose=0)
     np.testing.assert_allclose(served.predict(images, verbose=0), expected, atol=1e-5)
     assert json.loads((paths.CHAMPION / "champion.json").read_text()) == champion
+    assert export.image_size(paths.CHAMPION / "model.keras") == (32, 20)
     before = (paths.CHAMPION / "model.keras").read_bytes()
     export.export(champion)
     assert (paths.CHAMPION / "model.keras").read_bytes() == before

@@ -1,6 +1,8 @@
 """The champion in the model registry of the real MLflow, over a made-up model."""
 
+import io
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -12,10 +14,19 @@ from tests.helpers.params import PARAMS
 SCORED = {"study": "techniques", "variant": "l1-tanh", "seed": 1, "test_accuracy": 0.5, "scaling": "?", "md5": "?"}
 
 
-def register(model: bytes = b"a model") -> bool:
+def model_of(height: int, width: int = 28) -> bytes:
+    """Return what registering reads of a .keras file: the size of the images that it takes."""
+    layers = [{"config": {"batch_shape": [None, height, width]}}]
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("config.json"), json.dumps({"config": {"layers": layers}}))
+    return file.getvalue()
+
+
+def register(model: bytes = b"") -> bool:
     """Register a made-up model; return whether that changed anything."""
     paths.CHAMPION.mkdir(parents=True, exist_ok=True)
-    (paths.CHAMPION / "model.keras").write_bytes(model)
+    (paths.CHAMPION / "model.keras").write_bytes(model or model_of(28))
     (paths.CHAMPION / "champion.json").write_text(json.dumps(SCORED))
     return registry.register(store.open_store(), PARAMS)
 
@@ -28,7 +39,7 @@ def champion() -> str:
 
 def test_the_same_model_is_registered_once_and_the_alias_follows_the_champion(tracked_checkout):
     assert [register(), register(), champion()] == [True, False, "1"]
-    assert [register(b"another model"), champion()] == [True, "2"]
+    assert [register(model_of(32)), champion()] == [True, "2"]
     assert [register(), champion()] == [True, "1"]
 
 
@@ -47,5 +58,16 @@ def test_a_registered_model_is_found_once_its_store_is_moved(tracked_checkout, t
     client = store.open_store().client
     (version,) = client.search_model_versions(f"name = '{registry.NAME}'")
     kept = Path(client.get_model_version_download_uri(registry.NAME, version.version))
-    assert (kept / "artifacts/model.keras").read_bytes() == b"a model"
+    assert (kept / "artifacts/model.keras").read_bytes() == model_of(28)
     assert client.get_model_version_by_alias(registry.NAME, registry.ALIAS).tags["variant"] == "l1-tanh"
+
+
+def test_the_signature_has_the_image_size_of_the_model(tracked_checkout):
+    from mlflow.models import Model
+
+    register(model_of(32, 20))
+    client = store.open_store().client
+    version = client.get_model_version_by_alias(registry.NAME, registry.ALIAS)
+    kept = Path(client.get_model_version_download_uri(registry.NAME, version.version))
+    assert Model.load(str(kept)).signature.inputs.inputs[0].shape == (-1, 32, 20)
+    assert "uint8 [n, 32, 20]" in version.description

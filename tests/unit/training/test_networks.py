@@ -8,7 +8,7 @@ from pydantic import Field
 
 from mnist_mlp import config
 from mnist_mlp.config.layers import KINDS, Layer, parse
-from tests.helpers.images import make_splits
+from tests.helpers.images import MNIST, make_splits
 from tests.helpers.params import PARAMS
 from tests.helpers.variants import make_variant
 
@@ -42,13 +42,13 @@ def networks():
 def test_parameter_counts_are_pinned(variant, networks):
     from mnist_mlp.training import compiled
 
-    model = networks.build(variant, 0)
+    model = networks.build(variant, 0, *MNIST)
     assert networks.count_parameters(model) == model.count_params() == expected_count(variant)
-    assert networks.count_parameters(compiled.networks.build(variant, 0)) == expected_count(variant)
+    assert networks.count_parameters(compiled.networks.build(variant, 0, *MNIST)) == expected_count(variant)
 
 
 def first_kernel(networks, name: str, seed: int) -> np.ndarray:
-    return networks.build(PARAMS.variant("techniques", name), seed).get_layer("dense_1").kernel.numpy()
+    return networks.build(PARAMS.variant("techniques", name), seed, *MNIST).get_layer("dense_1").kernel.numpy()
 
 
 def test_weights_follow_from_the_seed(networks):
@@ -63,18 +63,24 @@ def test_networks_share_the_first_weights_of_layers_of_the_same_shape(networks):
 
 
 def test_layers_of_one_network_have_weights_of_their_own(networks):
-    model = networks.build(PARAMS.variant("techniques", "none-relu"), 3)
+    model = networks.build(PARAMS.variant("techniques", "none-relu"), 3, *MNIST)
     assert not np.array_equal(*(model.get_layer(f"dense_{i}").kernel.numpy()[:128] for i in (1, 2)))
 
 
 def test_glu_halves_a_layer_made_twice_as_wide(networks):
-    model = networks.build(make_variant(layers=[{"dense": 6}], activation="glu"), 0)
+    model = networks.build(make_variant(layers=[{"dense": 6}], activation="glu"), 0, *MNIST)
     assert model.get_layer("dense_1").units == 12
     assert model.get_layer("probabilities").kernel.shape == (6, 10)
 
 
+def test_image_size_and_classes_are_those_of_the_data(networks):
+    model = networks.build(make_variant(layers=["batch_norm", "flatten", {"dense": 6}]), 0, (8, 5), 3)
+    assert (model.input_shape, model.output_shape) == ((None, 8, 5), (None, 3))
+    assert networks.count_parameters(model) == 4 * 5 + (8 * 5 + 1) * 6 + (6 + 1) * 3
+
+
 def test_kernel_penalties_are_added_to_the_loss(networks):
-    model = networks.build(make_variant(layers=[{"dense": {"units": 5, "l1": 0.5, "l2": 0.25}}]), 0)
+    model = networks.build(make_variant(layers=[{"dense": {"units": 5, "l1": 0.5, "l2": 0.25}}]), 0, *MNIST)
     kernel = model.get_layer("dense_1").kernel.numpy().astype(float)
     assert float(sum(model.losses)) == pytest.approx(0.5 * np.abs(kernel).sum() + 0.25 * (kernel**2).sum(), rel=1e-5)
 

@@ -6,7 +6,7 @@ import pytest
 from mnist_mlp.config import Variant
 from mnist_mlp.config.choices import OPTIMIZERS
 from mnist_mlp.training.splits import Splits
-from tests.helpers.images import make_splits, sparse_splits
+from tests.helpers.images import MNIST, make_splits, other_splits, sparse_splits
 from tests.helpers.variants import make_variant
 
 pytestmark = pytest.mark.usefixtures("quick_to_compile")
@@ -70,6 +70,17 @@ def test_pixels_lit_in_few_images_are_taken_one_by_one(optimizer, at_a_time, ahe
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("image", [(32, 20), (1, 640)], ids=["high", "row"])
+@pytest.mark.parametrize("ahead", [[], ["batch_norm", "flatten"]], ids=["images", "normalized"])
+def test_images_of_another_size_and_three_classes_are_trained_on(ahead, image):
+    """They are as sparse as MNIST's: pixels are left out, taken one by one, or in the order of how many light them."""
+    variant = make_variant(optimizer="adam", seeds=[7], layers=[*ahead, {"dense": 16}], train_metrics="finished_model")
+    splits = other_splits(image)
+    assert (splits.image, splits.classes) == (image, 3)
+    check_against_fit(variant, splits)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", [*OPTIMIZERS, "l2"])
 def test_pixels_dark_in_every_image_are_left_out_of_the_first_product_if_nothing_moves_their_weights(
     optimizer, monkeypatch
@@ -92,7 +103,7 @@ def test_pixels_dark_in_every_image_are_left_out_of_the_first_product_if_nothing
     left_out = optimizer in optimizers.ELEMENTWISE
     pixels = pixels_for(variant, splits)
     assert (pixels is not None) == left_out
-    start = networks.build(variant, 0).get_weights()[0].reshape(28, 28, 16)
+    start = networks.build(variant, 0, *MNIST).get_weights()[0].reshape(28, 28, 16)
     assert (replicate.model.get_weights()[0].reshape(28, 28, 16) != start)[:, 1:27].any(axis=(0, 2)).all()
     if left_out:
         assert sorted(pixels.order) == [i for i in range(784) if i % 28 not in (0, 27) or i == 14 * 28]

@@ -20,6 +20,7 @@ def test_pixels_that_no_image_lights_are_left_out_unless_dark_ones_count():
     lit = np.concatenate([images, other]).any(axis=0).ravel()
     assert sorted(choose(images, other).order) == np.flatnonzero(lit).tolist()
     assert sorted(choose(images, other, dark=True).order) == list(range(784))
+    assert choose(images[:, :20], other[:, :20]).columns == 28
 
 
 def test_all_pixels_are_common_if_all_images_light_them():
