@@ -21,7 +21,7 @@ from mnist_mlp.training.compiled.compiling import compiled
 from mnist_mlp.training.compiled.pixels import Pixels, choose
 from mnist_mlp.training.splits import Splits
 
-CHUNK = 1000  # images scored at once
+CHUNK = 1000  # images scored at once, filled up with dark ones in a prediction: one shape is traced and compiled once
 # Layers behind which a pixel that is dark in all images is zero, in training too.
 KEEP_ZEROS = ("dropout", "flatten", "activity_l1", "activity_l2")
 State = tuple[list[Any], list[Any], list[Any]]  # trainable, non-trainable and the optimizer's tensors
@@ -63,8 +63,9 @@ class CompiledEngine:
 
     def probabilities(self, state: State, images: list[tf.Tensor]) -> np.ndarray:
         """Return class probabilities, float32 [n, classes]. images: `test` or `all_train`, or a part of one."""
-        parts = (_part(images, slice(start, start + CHUNK)) for start in range(0, len(images[0]), CHUNK))
-        return np.concatenate([self.predict(state, part).numpy() for part in parts])
+        count = len(images[0])
+        parts = (_filled(_part(images, slice(start, start + CHUNK))) for start in range(0, count, CHUNK))
+        return np.concatenate([self.predict(state, part).numpy() for part in parts])[:count]
 
     def _bring_images(self) -> None:
         train, validation = self.splits.train, self.splits.validation
@@ -195,6 +196,12 @@ def pixels_for(variant: Variant, splits: Splits) -> Pixels | None:
 
 def _part(images: list[tf.Tensor], rows: slice) -> list[tf.Tensor]:
     return [part[rows] for part in images]
+
+
+def _filled(images: list[tf.Tensor]) -> list[tf.Tensor]:
+    """Return at most CHUNK images filled up with dark ones to CHUNK."""
+    missing = CHUNK - len(images[0])
+    return [tf.pad(part, [[0, missing]] + [[0, 0]] * (part.shape.rank - 1)) for part in images] if missing else images
 
 
 def _first_kernel(variables: Sequence[keras.Variable]) -> int:

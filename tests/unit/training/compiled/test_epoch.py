@@ -81,6 +81,21 @@ def test_images_of_another_size_and_three_classes_are_trained_on(ahead, image):
 
 
 @pytest.mark.slow
+def test_predictions_of_any_number_of_images_are_traced_once(monkeypatch):
+    """TensorFlow warns of functions that are traced for one shape after another."""
+    from mnist_mlp.training.compiled import epoch
+
+    monkeypatch.setattr(epoch, "CHUNK", 40)
+    variant = make_variant(seeds=[0], layers=[{"dense": 4}])
+    engine = epoch.CompiledEngine(variant, make_splits(variant, n=100, n_test=30))
+    replicate = engine.replicate(0)
+    assert [len(replicate.predict(split)) for split in ("all_train", "test")] == [100, 30]
+    assert engine.predict.experimental_get_tracing_count() == 1
+    whole = replicate.model()(engine.splits.all_train[0], training=False).numpy()
+    np.testing.assert_allclose(replicate.predict("all_train"), whole, atol=1e-6)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", [*OPTIMIZERS, "l2"])
 def test_pixels_dark_in_every_image_are_left_out_of_the_first_product_if_nothing_moves_their_weights(
     optimizer, monkeypatch
