@@ -12,6 +12,7 @@ COMMANDS = {
     "verify": "run stages again in a scratch copy and compare every byte",
     "cluster": "run the pipeline on several cores or machines, by Dask",
     "repair": "mend what a killed DVC left torn",
+    "dataset": "make a data set of your own images",
     "readme": "put the results of reports/ into README.md",
 }
 
