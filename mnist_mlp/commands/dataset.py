@@ -68,7 +68,10 @@ def main(source: str, name: str, to: str | None, add: bool) -> None:
         elif path.exists():
             arrays = conversion.from_npz(path)
         else:
-            raise UserError(f"{source}: not there; allowed: a folder of PNGs, an NPZ file, or a folder of IDX files")
+            raise UserError(
+                f"{source}: not there; allowed: a folder of PNGs, an NPZ file, or a folder of IDX files; see "
+                "`mnist-mlp dataset --help`"
+            )
         contents = [idx.content(array) for array in arrays]
         with files.replaced_folder(folder) as new:
             for file, content in zip(IDX_FILES, contents, strict=True):

@@ -20,8 +20,9 @@ Arrays = list[np.ndarray]  # in the order of IDX_FILES
 def from_pngs(folder: Path) -> tuple[Arrays, list[str]]:
     """Return the arrays of FOLDER/train/<class>/*.png and FOLDER/test/<class>/*.png, and the classes' names by label.
 
-    The labels follow the names' order, by number if all are whole numbers. Each class is spread evenly over the images,
-    in a fixed random order. Raises UserError for what is no data set: other files, colour, sizes that differ."""
+    The labels follow the names' order, by number if all are whole numbers. The test images stay in the order of their
+    classes and files. The training images are in a fixed random order that spreads each class evenly. Raises UserError
+    for what is no data set: other files, colour, sizes that differ."""
     for split in ("train", "test"):
         if not (folder / split).is_dir():
             raise UserError(
@@ -45,7 +46,8 @@ def from_pngs(folder: Path) -> tuple[Arrays, list[str]]:
             own = _pngs(path)
             labels += [names.index(path.name)] * len(own)
             paths += own
-        arrays += mixed(_read(paths, folder / split), np.array(labels, np.uint8))
+        arrays += [_read(paths, folder / split), np.array(labels, np.uint8)]
+    arrays[:2] = mixed(*arrays[:2])
     named = [f"{folder / split}{what}" for split in ("train", "test") for what in ("", "'s classes")]
     datasets.check(arrays, named)
     return arrays, names
