@@ -1,10 +1,13 @@
 """comparison.html: whole without a network, described in words, every variant with its numbers."""
 
+import base64
 import dataclasses
+import io
 import re
 from html.parser import HTMLParser
 
 import pandas as pd
+from PIL import Image
 
 from mnist_mlp.report import html
 
@@ -65,3 +68,27 @@ def test_markup_in_a_name_is_escaped(results):
     made = html.html(dataclasses.replace(results, metrics=results.metrics | {"dataset": "<script>alert(1)</script>"}))
     assert "<script>alert" not in made
     assert "&lt;script&gt;alert(1)" in made
+
+
+def test_the_hardest_images_are_drawn_in_their_own_proportions(results):
+    pixels = base64.b64encode(bytes(32 * 16)).decode()
+    image = {"index": 5, "label": 11, "wrong": 1, "predicted": 2, "pixels": pixels}
+    hardest = {"runs": 2, "height": 32, "width": 16, "images": [image]}
+    (shown,) = Page(html.html(dataclasses.replace(results, hardest=hardest))).all("img")
+    assert (shown["width"], shown["height"]) == ("42", "84")
+    png = base64.b64decode(shown["src"].removeprefix("data:image/png;base64,"))
+    assert Image.open(io.BytesIO(png)).size == (16, 32)
+
+
+def test_confusions_are_of_as_many_classes_as_there_are(results):
+    few = results.confusion[(results.confusion[["true", "predicted"]] < 3).all(axis=1)]
+    many = pd.concat([results.confusion, results.confusion.tail(1).assign(true=11, predicted=12)])
+    for confusion, classes in ((few, 3), (many, 13)):
+        made = html.html(dataclasses.replace(results, confusion=confusion))
+        header = re.search(r"<caption>Test images by class.*?</thead>", made, re.DOTALL).group()
+        assert re.findall(r'scope="col">(\d+)<', header) == [str(i) for i in range(classes)]
+
+
+def test_a_data_set_that_no_model_gets_wrong_has_no_hardest_images(results):
+    made = html.html(dataclasses.replace(results, hardest=results.hardest | {"images": []}))
+    assert "None gets any wrong." in made and not Page(made).all("img")
