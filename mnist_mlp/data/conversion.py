@@ -1,4 +1,4 @@
-"""Images in other forms -> the four arrays of a data set: a folder of PNGs, Keras's NPZ, IDX files as they are."""
+"""Convert images in other forms into the four arrays of a data set: a folder of PNGs, Keras's NPZ, IDX files."""
 
 import gzip
 import zipfile
