@@ -165,6 +165,6 @@ def as_tuple(value: Any) -> Any:
 
 Layers = Annotated[
     tuple[Annotated[InstanceOf[Layer], BeforeValidator(parse), PlainSerializer(lambda layer: layer.spell())], ...],
-    Field(max_length=100),
+    Field(min_length=1, max_length=100),
     BeforeValidator(as_tuple),
 ]
