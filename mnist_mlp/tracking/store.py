@@ -26,6 +26,7 @@ PROCESS, REASON = "process", "reason"  # tags: who writes a run, why it didn't f
 SQLITE = "sqlite:///"
 PATIENCE = 60  # seconds to wait for another process that opens the store
 BATCH = 1000  # metrics that MLflow takes at once
+PLAIN = re.compile(r"[\w ./:@+-]*")  # what MLflow's filters take as it is: no quote can be escaped there
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,13 @@ class Store:
 
     def find(self, **tags: str) -> "list[Run]":
         """Return the finished runs that carry these tags, the newest first; deleted runs don't count."""
-        conditions = ["attributes.status = 'FINISHED'", *(f"tags.`{tag}` = '{value}'" for tag, value in tags.items())]
-        return list(self.client.search_runs([self.experiment], " and ".join(conditions)))
+        conditions = [f"tags.`{tag}` = '{value}'" for tag, value in tags.items() if PLAIN.fullmatch(value)]
+        query = " and ".join(["attributes.status = 'FINISHED'", *conditions])
+        found, page = [], None
+        while page is None or page.token:
+            page = self.client.search_runs([self.experiment], query, page_token=page.token if page else None)
+            found += page
+        return [run for run in found if tags.items() <= run.data.tags.items()]
 
     def start(self, name: str, tags: dict[str, str], parent: "Run | None" = None) -> "Run":
         """Return a new run, nested in its parent."""

@@ -46,3 +46,23 @@ def test_a_database_that_cannot_be_read_is_refused_before_mlflow_tries_it(checko
     DATABASE.write_text("no database, but a text of some length")
     with pytest.raises(DatabaseError):
         store.open_store()
+
+
+@pytest.mark.parametrize("name", ["o'brien", 'the "best"', """'it's" both""", "100%", "a\\b", "a`b", "é; --", ""])
+def test_a_run_is_found_by_a_name_of_any_characters(tracked_checkout, name):
+    """MLflow's filters know no escape: DVC's experiments may hold quotes all the same."""
+    opened = store.open_store()
+    for tags in ({"dvc.experiment": name, "dvc.baseline": "c0ffee"}, {"dvc.experiment": "other"}):
+        opened.end(opened.start("a run", tags), "FINISHED")
+    found = opened.find(**{"dvc.experiment": name, "dvc.baseline": "c0ffee"})
+    assert [run.data.tags["dvc.experiment"] for run in found] == [name]
+    assert opened.find(**{"dvc.experiment": f"{name}'"}) == []
+
+
+def test_more_runs_are_found_than_mlflow_gives_at_once(tracked_checkout, monkeypatch):
+    opened = store.open_store()
+    for _ in range(3):
+        opened.end(opened.start("a run", {"kind": "variant"}), "FINISHED")
+    search = opened.client.search_runs
+    monkeypatch.setattr(opened.client, "search_runs", lambda *words, **more: search(*words, max_results=2, **more))
+    assert len(opened.find(kind="variant")) == 3
