@@ -14,6 +14,10 @@ import pandas as pd
 
 from mnist_mlp.errors import UserError
 
+# The columns of texts, in all tables of the pipeline.
+TEXTS = ("study", "variant", "other_study", "other_variant", "identical_to", "verdict", "factor", "level", "reference",
+         "within", "curve")  # fmt: skip
+
 
 def read_json(path: Path, *keys: str) -> dict[str, Any]:
     """Return a mapping that holds these keys. Raises UserError if the file is missing, is no JSON, or lacks a key."""
@@ -27,10 +31,17 @@ def read_json(path: Path, *keys: str) -> dict[str, Any]:
     return content
 
 
+def read_csv(path: Path) -> pd.DataFrame:
+    """Return a CSV file's table. TEXTS are texts: a variant may be named `null`, `nan` or `007`.
+
+    An empty cell is missing. Raises OSError or ValueError if the file is missing or no CSV."""
+    return pd.read_csv(path, dtype=dict.fromkeys(TEXTS, str), keep_default_na=False, na_values=[""])
+
+
 def read_table(path: Path, columns: list[str]) -> pd.DataFrame:
     """Return a CSV file's table. Raises UserError if the file is missing or lacks one of the columns."""
     try:
-        table = pd.read_csv(path)
+        table = read_csv(path)
     except (OSError, ValueError) as error:
         raise unreadable(path, error, "CSV") from None
     if missing := [column for column in columns if column not in table]:

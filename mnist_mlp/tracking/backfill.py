@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import pandas as pd
-
-from mnist_mlp import paths
+from mnist_mlp import files, paths
 from mnist_mlp.config import Variant
 from mnist_mlp.config.params import stage_name
 from mnist_mlp.pipeline.experiments import Experiment
@@ -103,7 +101,7 @@ def comparison(store: Store, reports: Path = paths.REPORTS) -> Literal["created"
 def outputs_of_reports(variant: Variant, reports: Path = paths.REPORTS) -> Outputs:
     """Return what the reports tell of a variant. Raises FileNotFoundError if they tell nothing, KeyError or ValueError
     if they can't be read."""
-    tables = (pd.read_csv(reports / name) for name in ("history.csv", "results.csv"))
+    tables = (files.read_csv(reports / name) for name in ("history.csv", "results.csv"))
     history, results = (t[(t["study"] == variant.study) & (t["variant"] == variant.name)] for t in tables)
     if history.empty or results.empty:
         raise FileNotFoundError(f"{reports}: nothing of {variant.label}")

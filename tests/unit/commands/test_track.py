@@ -26,6 +26,7 @@ from tests.helpers.tracked import (
 )
 
 MODEL, TECHNIQUE, CANDIDATE = SOME
+CACHED = """o'brien's-"100%\""""  # what git allows in the name of an experiment
 
 
 def test_track_makes_each_missing_run_once(tracked_checkout, capsys):
@@ -136,10 +137,32 @@ def test_a_champion_is_registered_only_if_dvc_lock_has_it(tracked_checkout, monk
     track.main()
     assert registered == []
     assert capsys.readouterr().out.startswith("champion: models/champion isn't what dvc.lock has; run `dvc checkout`")
+    (paths.CHAMPION / "champion.json").write_text('{"variant": "model8"}')
     write_lock([], champion=True)
     track.main()
     assert registered == [PARAMS]
     assert capsys.readouterr().out == "1 created, 0 completed, 0 unchanged\n"
+    paths.REPORTS.mkdir()
+    (paths.REPORTS / "champion.json").write_text('{"variant": "model9"}')  # evaluated since
+    track.main()
+    assert registered == [PARAMS]
+    line = "champion: models/champion/champion.json isn't reports/champion.json; run `dvc repro`\n"
+    assert capsys.readouterr().out.startswith(line)
+
+
+def test_changed_parameters_are_told_with_the_commands_that_help(tracked_checkout, capsys):
+    """`dvc checkout` brings no params.yaml back."""
+    write_outputs(CANDIDATE)
+    write_lock([CANDIDATE])
+    git("init", "--quiet")
+    commit()
+    paths.PARAMS.write_text(paths.PARAMS.read_text().replace("activation: relu", "activation: tanh", 1))
+    track.main()
+    line, _ = capsys.readouterr().out.splitlines()
+    assert line == (
+        "candidate/candidate: params.yaml changed since it was trained; run `dvc repro` or, to undo all its changes "
+        "since the last commit, `git checkout HEAD -- params.yaml dvc.lock && dvc checkout`"
+    )
 
 
 def git(*words: str) -> str:
@@ -170,10 +193,10 @@ def test_experiments_are_tracked_from_their_commits(tracked_checkout, monkeypatc
     (paths.REPORTS / "history.csv").write_text("epoch")
     broken = commit()
     git("checkout", "--quiet", revision, "--", "reports")
-    for name, held in {"live-mole": revision, "cached-mole": revision, "odd-mole": broken}.items():
+    for name, held in {"live-mole": revision, CACHED: revision, "odd-mole": broken}.items():
         git("update-ref", f"refs/exps/{baseline[:2]}/{baseline[2:]}/{name}", held)
     git("update-ref", "refs/exps/stash", broken)  # DVC's own, and no experiment
-    assert {found.name for found in experiments.finished()} == {"live-mole", "cached-mole", "odd-mole"}
+    assert {found.name for found in experiments.finished()} == {"live-mole", CACHED, "odd-mole"}
 
     track.main()
     track.main()
@@ -185,10 +208,10 @@ def test_experiments_are_tracked_from_their_commits(tracked_checkout, monkeypatc
     assert all(line.startswith("experiment odd-mole: can't be read (") for line in said[::2])
     named = {run.data.tags["dvc.experiment"]: run for run in runs() if "dvc.experiment" in run.data.tags}
     assert {name: run.data.tags["dvc.revision"] for name, run in named.items()} == dict.fromkeys(
-        ("live-mole", "cached-mole"), revision
+        ("live-mole", CACHED), revision
     )
-    live, cached = named["live-mole"], named["cached-mole"]
-    assert (cached.info.run_name, cached.info.status) == ("cached-mole", "FINISHED")
+    live, cached = named["live-mole"], named[CACHED]
+    assert (cached.info.run_name, cached.info.status) == (CACHED, "FINISHED")
     assert cached.data.tags["restored"] == "true"
     assert cached.data.tags["mlflow.source.git.commit"] == revision
     assert cached.data.metrics["test_accuracy"] == pytest.approx(live.data.metrics["test_accuracy"])
