@@ -64,7 +64,7 @@ def compare(predictions: list[Predictions], labels: np.ndarray) -> Comparison:
     distinct = [predictions[i] for i in np.unique(model, return_index=True)[1]]
     studies = list(dict.fromkeys(one.variant.study for one in predictions[:-1]))
     pool = [studies.index(one.variant.study) if one.variant.study in studies else None for one in distinct]
-    estimates = statistics.estimate([one.predicted == labels for one in distinct], pool)
+    estimates = statistics.estimate([one.predicted == labels for one in distinct], pool, len(studies))
     return Comparison(predictions, labels, model, estimates, studies)
 
 
@@ -148,17 +148,19 @@ def summary(comparison: Comparison, joint: dict[str, dict[str, float]]) -> dict[
     """Return what no table holds: how fair it is to pool the seeds' variance, and what this many seeds can show.
 
     joint: by study, the p of all effects of a factor. smallest: by number of seeds, the smallest difference between
-    two typical models of the study that counts, for a pair picked in advance and for all pairs."""
+    two typical models of the study that counts, for a pair picked in advance and for all pairs. A study whose models are
+    all counted in an earlier study has no numbers of its own: they are null, and its models are 0."""
     estimates, pairs, studies = comparison.estimates, comparison.pairs, {}
     for i, study in enumerate(comparison.studies):
         members = estimates.pool == i
         alike, unscaled = statistics.homogeneity(estimates, i)
-        seeds = sorted({*SEEDS, int(np.median(estimates.replicates[members]))} - {1})
+        now = [int(np.median(estimates.replicates[members]))] if members.any() else []
+        seeds = sorted({*SEEDS, *now} - {1})
         numbers = {
             "models": int(members.sum()),
             "freedom": int(estimates.freedom[i]),
             "dispersion": float(estimates.dispersion[i]),
-            "run_sd": float(np.median(np.sqrt(estimates.run[members]))),
+            "run_sd": float(np.median(np.sqrt(estimates.run[members]))) if members.any() else np.nan,
             "bartlett_p": alike,
             "bartlett_p_unscaled": unscaled,
         }

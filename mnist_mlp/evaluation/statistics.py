@@ -85,10 +85,11 @@ class Contrasts:
         return self.value - half, self.value + half
 
 
-def estimate(hits: list[np.ndarray], study: list[int | None]) -> Estimates:
+def estimate(hits: list[np.ndarray], study: list[int | None], number: int | None = None) -> Estimates:
     """Estimate models from hits: a bool [replicates, n] for each, all of the same images; study: its pool, 0, 1, ...
 
-    A model without study (None), the candidate, borrows from the pools together."""
+    A model without study (None), the candidate, borrows from the pools together. number: of pools, if the last of them
+    may be without a model."""
     n = hits[0].shape[1]
     replicates = np.array([len(hit) for hit in hits])
     scores = [hit.mean(axis=1) for hit in hits]
@@ -101,7 +102,8 @@ def estimate(hits: list[np.ndarray], study: list[int | None]) -> Estimates:
     images = (centred @ centred.T / max(n - 1, 1) - np.diag(interaction / replicates)) / n
 
     binomial = accuracy * (1 - accuracy) / n
-    number = max((s for s in study if s is not None), default=-1) + 1
+    if number is None:
+        number = max((s for s in study if s is not None), default=-1) + 1
     member = np.array([number if s is None else s for s in study])
     dispersion, freedom = np.full(number + 1, np.nan), np.zeros(number + 1, int)
     for s in range(number + 1):
@@ -211,10 +213,10 @@ def smallest_difference(estimates: Estimates, pool: int, replicates: int, tests:
     tests: how many differences are looked at (Bonferroni's bound, Holm's first step)."""
     members = np.flatnonzero(estimates.pool == pool)
     index, weights = pairs(len(members))
-    covariance, run = estimates.images[np.ix_(members, members)], np.median(estimates.run[members])
     freedom = len(members) * (replicates - 1)
-    if not len(index) or not freedom or not np.isfinite(run):
+    if not len(index) or not freedom or not np.isfinite(run := np.median(estimates.run[members])):
         return np.nan
+    covariance = estimates.images[np.ix_(members, members)]
     images = max(float(np.median(np.einsum("qk,qk->q", weights @ covariance, weights))), 0.0)
     seeds = 2 * run / replicates
     satterthwaite = (images + seeds) ** 2 / (images**2 / (estimates.runs.shape[1] - 1) + seeds**2 / freedom)

@@ -30,12 +30,14 @@ def _best(results: Results) -> str:
     best, others = results.best, results.unbeaten
     own = (others["study"] == best["study"]) & (others["variant"] == best["variant"])
     names = (others["study"] + "/" + others["variant"])[~own].tolist()
-    interval = span(best["low"], best["high"])
+    interval, distinct = span(best["low"], best["high"]), results.studied["identical_to"].isna().sum()
+    if names:
+        rivals = f"; {listed(names, 3)} may be as good."
+    else:
+        rivals = "; beyond doubt, no other may be as good." if distinct > 1 else "; no other model was trained."
     return (
         f"The studies' best is `{best['study']}/{best['variant']}`, which gets {formatting.accuracy(best)} % of them "
-        "right"
-        + (f" (95 % interval {interval})" if interval else "")
-        + (f"; {listed(names, 3)} may be as good." if names else "; beyond doubt, no other may be as good.")
+        "right" + (f" (95 % interval {interval})" if interval else "") + rivals
     )
 
 
@@ -83,7 +85,9 @@ def limits(results: Results) -> list[str]:
                 f"where all {results.statistics['pairs']} pairs are looked at; with 10 seeds it would be "
                 f"{percent(more['one_pair'])} and {percent(more['all_pairs'])}."
             )
-        if not numbers["freedom"]:
+        if not numbers["models"]:
+            lines.append(f"Every model of `{study}` is one of an earlier study, and its seeds are counted there.")
+        elif not numbers["freedom"]:
             lines.append(
                 f"Nothing is known of what the seeds of `{study}` do, so nothing of it is decided: give it more seeds."
             )
