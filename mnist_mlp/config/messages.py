@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 
@@ -48,6 +48,26 @@ def allowed(error: Any, where: str = "") -> str:
         "string_pattern_mismatch": "64 hexadecimal digits",
     }  # fmt: skip
     return texts.get(error["type"], error["msg"])
+
+
+def misread(value: Any, where: str = "", seen: set[int] | None = None) -> Iterator[str]:
+    """Yield a line for each key that YAML reads as no text, and for each text with a `${`, which `-S` would replace.
+
+    seen: the ids of the collections that were read, since YAML's aliases may close a circle."""
+    seen = set() if seen is None else seen
+    if isinstance(value, str) and "${" in value:
+        plain = re.sub(r"\$\{(\w+)\}(?!\w)", r"$\1", value)
+        instead = "$NAME" if "${" in plain else plain
+        yield printable(f"{where}: found {show(value)}; allowed: no ${{ (`-S` would replace it); write {instead}")
+    if not isinstance(value, dict | list) or id(value) in seen:
+        return
+    seen.add(id(value))
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+        if isinstance(value, dict) and not isinstance(key, str):
+            text = "null" if key is None else str(key).lower() if isinstance(key, bool) else show(key)
+            yield printable(f'{where}: found the key {text}, no text; allowed: a text; quote it, as in "{text}": ...')
+        place = f"{where}[{key}]" if isinstance(value, list) else f"{where}.{key}".lstrip(".")
+        yield from misread(inner, place, seen)
 
 
 def show(value: Any) -> str:

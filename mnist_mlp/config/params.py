@@ -102,6 +102,8 @@ def load(path: Path = paths.PARAMS) -> Params:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
         raise UserError(f"{path}: found {messages.show(raw)}; allowed: a mapping of keys to values")
+    if misread := list(messages.misread(raw)):
+        raise UserError("\n".join(f"{path}: {line}" for line in misread))
     try:
         params = Params.model_validate(raw)
         params.variants  # noqa: B018 each can be resolved

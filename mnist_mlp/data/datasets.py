@@ -156,7 +156,7 @@ def _from_sources(name: str, entry: DataSource, folder: Path, kept: Path) -> boo
     """Fetch the files from the first source that serves them. Returns whether one did."""
     expected = {file: entry.files[file] for file in IDX_FILES}
     for source in entry.sources:
-        location = os.path.expandvars(source)
+        location = os.path.expanduser(os.path.expandvars(source))
         if not location or location.startswith("$"):
             continue
         shown = source if location == source else f"{source} ({location})"

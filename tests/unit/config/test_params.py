@@ -106,6 +106,24 @@ FAULTS = [
         "techniques.factors.technique.none.colour: unknown key; allowed there: layers",
     ),
     ("    - relu\n", "    - rulu\n", "techniques.factors.activation.rulu.activation: found 'rulu'; allowed: celu"),
+    (
+        "    model1:",
+        "    null:",
+        'architectures.variants: found the key null, no text; allowed: a text; quote it, as in "null"',
+    ),
+    (
+        "    model1:",
+        "    007:",
+        'architectures.variants: found the key 7, no text; allowed: a text; quote it, as in "7"',
+    ),
+    ("    model1:", "    1e5:", "architectures.variants: found the key 100000.0, no text; allowed: a text; quote it"),
+    ("    model1:", "    true:", "architectures.variants: found the key true, no text; allowed: a text; quote it"),
+    (
+        "    - $MNIST_DIR",
+        "    - ${HOME}/x",
+        "datasets.mnist.sources[0]: found '${HOME}/x'; allowed: no ${ (`-S` would replace it); write $HOME/x",
+    ),
+    ("activation: relu\n", "activation: ${optimizer:x}\n", "activation: found '${optimizer:x}'; allowed: no ${ "),
     ("    batch_size: 32\n", "", "techniques.protocol.batch_size: missing; write it"),
     ("dataset: auto", '"data\\x85set": auto', "data\\x85set: unknown key; allowed there: "),
     ("dataset: auto", "dataset: imagenet", "dataset: found 'imagenet'; allowed: auto, mnist-sample, mnist"),
@@ -132,6 +150,20 @@ def test_a_fault_is_reported_in_a_line_that_names_the_key(before, after, line, t
     lines = str(error.value).splitlines()
     assert any(line in found for found in lines), lines
     assert all(found.startswith(f"{path}: ") for found in lines)
+
+
+@pytest.mark.parametrize("name", ["null", "nan", "none", "true", "007", "1e5", "inf", "on", "n-a"])
+def test_a_name_that_looks_like_something_else_is_a_text_once_it_is_quoted(name, tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text(TEXT.replace("    model1:", f'    "{name}":', 1), encoding="utf-8")
+    assert config.load(path).variants[0].name == name
+
+
+def test_aliases_in_a_circle_are_refused(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text(TEXT.replace("seeds: [0, 1]\n", "seeds: &a [0, *a]\n", 1), encoding="utf-8")
+    with pytest.raises(UserError, match="seeds"):
+        config.load(path)
 
 
 @pytest.mark.parametrize("text", ["", "3", "[1, 2]", "a: [", "\x00", "- a\n- b"])

@@ -47,6 +47,16 @@ def test_sources_are_tried_in_order_a_line_each(serve, monkeypatch, capsys):
     assert lines[-1].startswith("data/raw: mnist, 100 training and 10 test images, 0.1 MB")
 
 
+@pytest.mark.parametrize("source", ["~/images", "$HOME/images", "$HOME/../own/images"])
+def test_a_source_may_lie_in_the_users_own_folder(source, tmp_path, monkeypatch, capsys):
+    (tmp_path / "own").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "own"))
+    write_folder("own/images", PLAIN)
+    write_params(source)
+    download.main()
+    assert f"mnist: taken from {source} ({tmp_path}/own/" in capsys.readouterr().out
+
+
 def test_data_raw_holds_the_files_and_what_they_are():
     write_params(write_folder("folder", PLAIN))
     download.main()
