@@ -30,10 +30,13 @@ SERVED = Path(__file__).with_name("served_model.py")
 def register(store: Store, params: Params, folder: Path = paths.CHAMPION) -> bool:
     """Have the alias name the version made of `folder`. Returns whether that changed anything.
 
-    The same bytes make one version. One process at a time, by `store.lock`. Raises what MLflow raises, and OSError,
-    ValueError or KeyError if the folder isn't whole."""
+    The same bytes of the same variant make one version. One process at a time, by `store.lock`. Raises what MLflow
+    raises, and OSError, ValueError or KeyError if the folder isn't whole."""
     client, champion = store.client, json.loads((folder / "champion.json").read_text(encoding="utf-8"))
-    files = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (folder / "model.keras", SERVED)]
+    files = [
+        hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in (folder / "model.keras", folder / "champion.json", SERVED)
+    ]
     key = metadata.digest(files, params.software)
     models = client.search_registered_models(f"name = '{NAME}'")
     if not models:

@@ -20,6 +20,7 @@ from mnist_mlp.tracking import artifact_paths, environment
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
+    from mlflow.store.entities import PagedList
 
 EXPERIMENT = "mnist-mlp"
 PROCESS, REASON = "process", "reason"  # tags: who writes a run, why it didn't finish
@@ -44,7 +45,8 @@ class Store:
         """Return the finished runs that carry these tags, the newest first; deleted runs don't count."""
         conditions = [f"tags.`{tag}` = '{value}'" for tag, value in tags.items() if PLAIN.fullmatch(value)]
         query = " and ".join(["attributes.status = 'FINISHED'", *conditions])
-        found, page = [], None
+        found: list[Run] = []
+        page: PagedList[Run] | None = None
         while page is None or page.token:
             page = self.client.search_runs([self.experiment], query, page_token=page.token if page else None)
             found += page

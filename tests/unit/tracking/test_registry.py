@@ -23,11 +23,11 @@ def model_of(height: int, width: int = 28) -> bytes:
     return file.getvalue()
 
 
-def register(model: bytes = b"") -> bool:
-    """Register a made-up model; return whether that changed anything."""
+def register(model: bytes = b"", **scored: object) -> bool:
+    """Register a made-up model; return whether that changed anything. scored: changes of what champion.json says."""
     paths.CHAMPION.mkdir(parents=True, exist_ok=True)
     (paths.CHAMPION / "model.keras").write_bytes(model or model_of(28))
-    (paths.CHAMPION / "champion.json").write_text(json.dumps(SCORED))
+    (paths.CHAMPION / "champion.json").write_text(json.dumps(SCORED | scored))
     return registry.register(store.open_store(), PARAMS)
 
 
@@ -40,6 +40,22 @@ def champion() -> str:
 def test_the_same_model_is_registered_once_and_the_alias_follows_the_champion(tracked_checkout):
     assert [register(), register(), champion()] == [True, False, "1"]
     assert [register(model_of(32)), champion()] == [True, "2"]
+    assert [register(), champion()] == [True, "1"]
+
+
+@pytest.mark.parametrize("changed", [{"variant": "renamed"}, {"seed": 0}, {"test_accuracy": 0.6}], ids=str)
+def test_the_champion_bears_the_name_that_its_variant_has_now(tracked_checkout, changed):
+    """A renamed variant trains to the same bytes, which are registered under the former name."""
+    assert [register(), register(**changed), champion()] == [True, True, "2"]
+    version = store.open_store().client.get_model_version_by_alias(registry.NAME, registry.ALIAS)
+    now = SCORED | changed
+    assert {name: version.tags[name] for name in ("variant", "seed")} == {
+        "variant": now["variant"],
+        "seed": str(now["seed"]),
+    }
+    assert version.description.startswith(
+        f"techniques/{now['variant']}, seed {now['seed']}: test accuracy {now['test_accuracy']:.2%}"
+    )
     assert [register(), champion()] == [True, "1"]
 
 
