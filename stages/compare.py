@@ -9,9 +9,11 @@ from mnist_mlp.pipeline.stage import run
 
 def main() -> None:
     from mnist_mlp import config, files, paths
+    from mnist_mlp.pipeline import committed
     from mnist_mlp.report import figures, html, markdown, results
 
-    read = results.read(config.load())
+    params = config.load()
+    read = results.read(params)
     on = f"on {read.metrics['dataset']}"
     drawn = {
         "accuracy.png": figures.accuracies(read.replicates, read.published, f"Test accuracy of every variant {on}"),
@@ -29,7 +31,7 @@ def main() -> None:
             figures.save(figure, folder / name)
     for name, text in texts.items():
         files.write(paths.REPORTS / name, text)
-    print("\n".join(markdown.terminal(read)))
+    print("\n".join([*markdown.terminal(read), *committed.lines(params)]))
     print(f"everything: {paths.REPORTS / 'comparison.html'}; curves: `make ui`, or `dvc plots show`")
 
 

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from mnist_mlp import config, paths
 from mnist_mlp.config import Params, Variant
 from mnist_mlp.errors import UserError
-from mnist_mlp.pipeline import experiments
+from mnist_mlp.pipeline import committed, experiments
 from mnist_mlp.pipeline.experiments import Experiment
 from mnist_mlp.pipeline.lockfile import Lockfile
 from mnist_mlp.tracking import backfill, registry
@@ -29,6 +29,7 @@ from mnist_mlp.tracking.runs import trouble
 from mnist_mlp.tracking.store import Store, open_store
 from mnist_mlp.training import outputs
 
+CHECKOUT = "dvc checkout` or `dvc repro"
 REPORTED = [paths.REPORTS / "history.csv", paths.REPORTS / "results.csv"]
 
 UNREADABLE = (UserError, OSError, ValueError, KeyError, TypeError)  # what outputs of another form raise
@@ -64,7 +65,7 @@ def _variant(store: Store, variant: Variant, params: Params, lock: Lockfile) -> 
     if store.find(**trained.identity):
         return "unchanged"
     if difference := _difference(trained, files, params, lock):
-        return _skip(variant.label, difference)
+        return _skip(variant.label, difference, _remedy(difference))
     return backfill.restore(store, trained)
 
 
@@ -103,6 +104,9 @@ def _champion(store: Store, params: Params, lock: Lockfile) -> Done | None:
         return None
     if difference := lock.changed([paths.CHAMPION]):
         return _skip("champion", difference)
+    own, reported = paths.CHAMPION / "champion.json", paths.REPORTS / "champion.json"
+    if reported.exists() and own.read_bytes() != reported.read_bytes():
+        return _skip("champion", f"{own} isn't {reported}", "dvc repro")
     return "created" if registry.register(store, params) else "unchanged"
 
 
@@ -115,6 +119,14 @@ def _comparison(store: Store, lock: Lockfile) -> Done | None:
     return backfill.comparison(store)
 
 
-def _skip(what: str, why: str, remedy: str = "dvc checkout` or `dvc repro") -> Done:
+def _remedy(difference: str) -> str:
+    """Return what to type: params.yaml is none of DVC's outputs, so `dvc checkout` can't bring it back."""
+    if not difference.startswith(str(paths.PARAMS)):
+        return CHECKOUT
+    back = committed.way_back()
+    return "dvc repro" + (f"` or, to undo all its changes since the last commit, `{back}" if back else "")
+
+
+def _skip(what: str, why: str, remedy: str = CHECKOUT) -> Done:
     print(f"{what}: {why}; run `{remedy}`")
     return "skipped"

@@ -63,6 +63,7 @@ def errors_as_lines() -> Iterator[None]:
     except UserError as error:
         for line in str(error).splitlines():
             print(f"error: {line}", file=sys.stderr)
+        _tell_way_back(str(error))
         sys.exit(1)
     except OSError as error:
         print(f"error: {_trouble(error)}", file=sys.stderr)
@@ -70,6 +71,16 @@ def errors_as_lines() -> Iterator[None]:
     except KeyboardInterrupt:
         print("interrupted: nothing of this stage was recorded; run the same command to go on", file=sys.stderr)
         sys.exit(130)
+
+
+def _tell_way_back(message: str) -> None:
+    """Print how to undo a value that `-S` left in params.yaml, if the error may come from it."""
+    from mnist_mlp.pipeline import committed
+
+    if (message.startswith("params.yaml") or "DVC_EXP_NAME" in os.environ) and (back := committed.way_back()):
+        print(
+            f"params.yaml is not as committed; to undo all its changes since the last commit: {back}", file=sys.stderr
+        )
 
 
 def _leave() -> None:
