@@ -13,6 +13,7 @@ from typing import Any
 from mnist_mlp import config
 from mnist_mlp.cluster import stage_runner
 from mnist_mlp.errors import UserError
+from mnist_mlp.pipeline import leftovers
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ def make(targets: Iterable[str]) -> Plan:
     from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
 
     params = config.load()
+    leftovers.remove(params)
     with repository() as repo:
         graph = get_active_graph(repo.index.graph)
         order = plan_repro(graph, collect_stages(repo, list(targets) or ["dvc.yaml"]))

@@ -2,6 +2,8 @@
 
 stage           a stage's main, run: command line, errors as lines, alone, ended with its dvc
 warm_client     hands a stage to the warm process, which has imported TensorFlow; warm_server: that process
+committed       the candidate against the committed one, and the way back
+leftovers       models of variants that are no more, removed
 inputs          what a running stage depends on, checked at its end
 digests         a file or folder, digested by DVC
 lockfile        what dvc.lock vouches for

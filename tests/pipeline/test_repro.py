@@ -17,7 +17,7 @@ import pytest
 
 from tests.helpers.environment import COMPILING
 from tests.helpers.params import ROOT
-from tests.helpers.project import KEPT
+from tests.helpers.project import KEPT, Project
 from tests.helpers.variants import names_of
 
 pytestmark = pytest.mark.slow
@@ -272,6 +272,36 @@ def test_a_tenth_architecture_is_one_entry(project):
     project.change(lambda params: params["architectures"]["variants"].pop("wide"))
     project.run("dvc", "repro")
     assert "wide" not in (project.folder / "reports/results.csv").read_text()
+
+
+@pytest.mark.parametrize(("name", "command"), [("null", "dvc repro"), ("007", "python -m mnist_mlp cluster --jobs 2")])
+def test_a_renamed_and_a_removed_variant_leave_nothing_behind(project, tmp_path, name, command):
+    """Not in models/, in the digests of dvc.lock, or in the registry: a clone has all of it."""
+    best = json.loads((project.folder / "reports/champion.json").read_text())
+
+    def edit(params: dict) -> None:
+        variants = params["techniques"]["variants"]
+        variants[name] = variants.pop(best["variant"])
+        del variants["l1-relu"]
+
+    project.change(edit)
+    output = project.run(*command.split())
+    for gone in (best["variant"], "l1-relu"):
+        assert f"models/techniques/{gone}: no variant of params.yaml, so it is removed" in output
+    assert {path.name for path in (project.folder / "models/techniques").iterdir()} == {"none-relu", name}
+    assert "up to date" in project.run("dvc", "repro")
+    now = json.loads((project.folder / "reports/champion.json").read_text())
+    assert now == best | {"variant": name, "model": f"models/techniques/{name}/seed-{best['seed']}.keras"}
+    champion = project.store().client.get_model_version_by_alias("mnist-mlp", "champion")
+    assert champion.tags["variant"] == name
+
+    project.commit()
+    project.git("clone", "--quiet", ".", str(tmp_path / "clone"))
+    clone = Project.at(tmp_path / "clone")
+    clone.run("dvc", "config", "--local", "cache.dir", str(project.folder / ".dvc/cache"))
+    clone.run("dvc", "checkout")
+    assert "up to date" in clone.run("dvc", "status")
+    assert clone.digests("models", "data") == project.visible("models", "data")
 
 
 def test_images_of_ones_own_are_an_entry_away(project, tmp_path):

@@ -1,0 +1,69 @@
+"""Models of variants that are no more, beside a real cache of DVC's."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from dvc.repo import Repo
+
+from mnist_mlp import config, paths
+from mnist_mlp.errors import UserError
+from mnist_mlp.pipeline import leftovers
+
+OLD = paths.MODELS / "techniques" / "old"
+
+
+@pytest.fixture
+def cached(checkout) -> Path:
+    """Return the folder of a variant that params.yaml doesn't have; DVC's cache holds it."""
+    write(OLD / "metrics.json", "{}")
+    write(OLD / "deep" / "seed-0.keras", "a model")
+    repo = Repo.init(no_scm=True)
+    repo.add(str(OLD))
+    repo.close()
+    for path in (OLD.with_suffix(".dvc"), OLD.parent / ".gitignore"):
+        path.unlink(missing_ok=True)
+    return OLD
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def test_what_the_cache_keeps_is_removed_and_all_else_stays(cached, capsys):
+    kept = [
+        paths.MODELS / "techniques/none-relu/metrics.json",
+        paths.MODELS / "techniques/.none-relu-x1/new/metrics.json",
+        paths.MODELS / "techniques/.hidden",
+        paths.MODELS / "candidate/candidate/metrics.json",
+        paths.MODELS / "champion/model.keras",
+        paths.MODELS / ".checkpoints/techniques-old/x",
+        paths.MODELS / "mine/notes/text",
+    ]
+    for path in kept:
+        write(path, "kept")
+    leftovers.remove(config.load())
+    assert sorted(path for path in paths.MODELS.rglob("*") if path.is_file()) == sorted(kept)
+    line = "models/techniques/old: no variant of params.yaml, so it is removed; DVC's cache keeps it\n"
+    assert capsys.readouterr().out == line
+    leftovers.remove(config.load())
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("change", ["a file more", "a file changed", "a file less in the cache", "moved"])
+def test_what_the_cache_does_not_keep_is_refused_and_stays(cached, change):
+    if change == "a file more":
+        write(cached / "notes.txt", "mine")
+    elif change == "a file changed":
+        write(cached / "metrics.json", '{"mine": 1}')
+    elif change == "a file less in the cache":
+        shutil.rmtree(".dvc/cache")
+    else:
+        cached.rename(cached.with_name("notes"))
+        write(cached.with_name("notes") / "text", "mine")
+        cached = cached.with_name("notes")
+    with pytest.raises(UserError, match=f"^{cached}: no variant of params.yaml, and not in DVC's cache; ") as caught:
+        leftovers.remove(config.load())
+    assert str(caught.value).endswith(f"or remove it: rm -r {cached}")
+    assert cached.exists()
