@@ -278,13 +278,15 @@ def test_a_tenth_architecture_is_one_entry(project):
 def test_a_renamed_and_a_removed_variant_leave_nothing_behind(project, tmp_path, name, command):
     """Not in models/, in the digests of dvc.lock, or in the registry: a clone has all of it."""
     best = json.loads((project.folder / "reports/champion.json").read_text())
+    assert best["study"] == "techniques"
 
     def edit(params: dict) -> None:
-        variants = params["techniques"]["variants"]
-        variants[name] = variants.pop(best["variant"])
-        del variants["l1-relu"]
+        levels = params["techniques"]["factors"]["technique"]
+        levels[name] = levels.pop(best["variant"].removesuffix("-relu"))
+        del levels["l1"]
 
     project.change(edit)
+    name = f"{name}-relu"
     output = project.run(*command.split())
     for gone in (best["variant"], "l1-relu"):
         assert f"models/techniques/{gone}: no variant of params.yaml, so it is removed" in output

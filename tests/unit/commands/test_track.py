@@ -66,7 +66,7 @@ def test_track_logs_nothing_that_dvc_lock_does_not_vouch_for(tracked_checkout, c
     paths.PARAMS.write_text(edited)
     track.main()
     assert capsys.readouterr().out.splitlines() == [
-        "architectures/model8: params.yaml changed since it was trained; run `dvc checkout` or `dvc repro`",
+        "architectures/model8: params.yaml changed since it was trained; run `dvc repro`",
         "techniques/l1-tanh: dvc.lock has no train-techniques@l1-tanh; run `dvc checkout` or `dvc repro`",
         "candidate/candidate: models/candidate/candidate isn't what dvc.lock has; run `dvc checkout` or `dvc repro`",
         "0 created, 0 completed, 0 unchanged, 3 skipped",
