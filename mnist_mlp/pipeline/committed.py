@@ -12,6 +12,7 @@ from typing import Any
 
 from mnist_mlp import config, paths
 from mnist_mlp.config import Params
+from mnist_mlp.config.studies import Network
 from mnist_mlp.errors import UserError
 
 WRITTEN = [str(path) for path in (paths.PARAMS, paths.LOCKFILE, paths.REPORTS)]  # by an experiment, and in git
@@ -65,9 +66,9 @@ def _committed() -> Params | None:
 
 
 def _changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    return [
-        f"{key} {_text(value)} (committed: {_text(before[key])})" for key, value in now.items() if value != before[key]
-    ]
+    """Return what differs, the network first, as in params.yaml."""
+    keys = dict.fromkeys([*Network.model_fields, *now])
+    return [f"{key} {_text(now[key])} (committed: {_text(before[key])})" for key in keys if now[key] != before[key]]
 
 
 def _text(value: Any) -> str:
