@@ -89,16 +89,20 @@ def replaced_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def replaced_folder(folder: Path) -> Iterator[Path]:
-    """Yield a new folder to fill. It takes the place of `folder` if the block ends without an exception."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
+def replaced_folder(folder: Path, scratch: Path | None = None) -> Iterator[Path]:
+    """Yield a new folder to fill. It takes the place of `folder` if the block ends without an exception.
+
+    scratch: the folder in which the new one is filled, on the same disk; by default the parent of `folder`."""
+    scratch = scratch or folder.parent
+    for parent in (folder.parent, scratch):
+        parent.mkdir(parents=True, exist_ok=True)
     hidden = f".{folder.name}-"
-    for stale in folder.parent.glob(f"{hidden}*"):  # of a run that was killed
+    for stale in scratch.glob(f"{hidden}*"):  # of a run that was killed
         shutil.rmtree(stale, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=hidden, dir=folder.parent, ignore_cleanup_errors=True) as scratch:
-        new = Path(scratch, "new")
+    with tempfile.TemporaryDirectory(prefix=hidden, dir=scratch, ignore_cleanup_errors=True) as temporary:
+        new = Path(temporary, "new")
         new.mkdir()
         yield new
         if os.path.lexists(folder):
-            folder.rename(Path(scratch, "old"))
+            folder.rename(Path(temporary, "old"))
         new.rename(folder)

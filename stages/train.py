@@ -1,6 +1,7 @@
 """Train one variant's replicates and log them to MLflow.
 
-Reads data/prepared, writes models/STUDY/VARIANT (mnist_mlp/training/outputs.py). Nothing in this file changes an
+Reads data/prepared, writes models/STUDY/VARIANT (mnist_mlp/training/outputs.py). Takes the replicates that were trained
+before from .cache/replicates (mnist_mlp/training/cache.py), unless MNIST_MLP_FRESH=1. Nothing in this file changes an
 output, so it is no dependency of the stage.
 """
 
@@ -28,7 +29,9 @@ def main(study: str, variant: str) -> None:
 def _train(study: str, name: str) -> None:
     import os
     import shutil
+    import sys
     from importlib.metadata import version
+    from pathlib import Path
 
     from mnist_mlp import config, files, paths
     from mnist_mlp.errors import UserError
@@ -46,19 +49,25 @@ def _train(study: str, name: str) -> None:
     from mnist_mlp.machine import cpu
     from mnist_mlp.tracking import metadata, runs
     from mnist_mlp.tracking.progress import Progress
-    from mnist_mlp.training import outputs, replicates, splits, trainer
+    from mnist_mlp.training import cache, outputs, replicates, splits, trainer
 
     interval = os.environ.get("MNIST_MLP_CHECKPOINT_SECONDS", str(replicates.CHECKPOINT_SECONDS))
     try:
         seconds = float(interval)
     except ValueError:
         raise UserError(f"MNIST_MLP_CHECKPOINT_SECONDS: found {interval!r}; allowed: a number; unset it") from None
+    fresh = os.environ.get("MNIST_MLP_FRESH", "")
+    if fresh not in ("", "0", "1"):
+        raise UserError(f"MNIST_MLP_FRESH: found {fresh!r}; allowed: 1 to train anew; unset it")
     images = splits.load(variant)
+    kept = cache.Cache(Path(os.environ.get("DVC_ROOT", ""), paths.REPLICATES), variant, images, params.software)
     checkpoints = paths.CHECKPOINTS / f"{variant.study}-{variant.name}"
     own = checkpoints / metadata.fingerprint(variant, dataset, params.software | {"cpu": cpu()})
     for other in set(checkpoints.glob("*")) - {own}:  # of other parameters, data or code
         shutil.rmtree(other, ignore_errors=True)
-    if own.exists():
+    found = [kept.read(seed) for seed in variant.seeds] if fresh != "1" else []
+    finished = {replicate.seed: replicate for replicate in found if replicate}
+    if own.exists() and len(finished) < len(variant.seeds):
         print(f"{variant.label}  goes on from where it was interrupted", flush=True)
     with runs.training(variant, dataset, params.software) as log, Progress(variant) as progress:
         trackers: list[replicates.Progress] = [progress]  # each is told seed, epoch and the row of outputs.CURVES
@@ -67,12 +76,23 @@ def _train(study: str, name: str) -> None:
             for tracker in trackers:
                 tracker(seed, epoch, row)
 
-        trained = trainer.train(variant, images, report, own, seconds)
+        for replicate in finished.values():
+            progress.take(replicate)
+        trained = trainer.train(variant, images, report, own, seconds, finished=finished)
         check_inputs()
         outputs.write(trained, variant.folder)
         progress.close()
-        log(variant.folder)
+        log(variant.folder, {replicate.seed: replicate.origin for replicate in trained})
     shutil.rmtree(checkpoints, ignore_errors=True)
+    try:
+        for replicate in trained:
+            if replicate.origin is None:
+                kept.write(replicate, log.run_id)
+    except OSError as error:
+        print(
+            f"warning: {kept.folder}: {error.strerror or error}; {variant.label} is not kept for other trainings",
+            file=sys.stderr,
+        )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Run stages again in a scratch copy and compare their outputs with dvc.lock's, byte by byte.
 
-`make verify` runs it on a sample of the trainings. Nothing here is changed, and nothing reaches the MLflow store. The
-exit status is 1 if an output differs, unless the training was done on another CPU, which may round otherwise.
+`make verify` runs it on a sample of the trainings. They train anew, and what they train replaces what .cache/replicates
+kept. Nothing else is changed here, and nothing reaches the MLflow store. The exit status is 1 if an output differs,
+unless the training was done on another CPU, which may round otherwise.
 """
 
 import argparse
@@ -109,6 +110,7 @@ def _environment(scratch: Path) -> dict[str, str]:
     own = {name: value for name, value in os.environ.items() if not name.startswith("DVC_")}
     return own | {
         "DVC_ROOT": os.environ.get("DVC_ROOT", str(Path.cwd())),  # relative sources of data are relative to it
+        "MNIST_MLP_FRESH": "1",
         "MLFLOW_TRACKING_URI": f"sqlite:///{scratch}/mlflow.db",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }

@@ -8,6 +8,7 @@ from typing import Self
 import numpy as np
 
 from mnist_mlp.config import Variant
+from mnist_mlp.training.outputs import Replicate
 
 QUIET = 5.0  # seconds between plain lines
 
@@ -21,6 +22,7 @@ class Progress:
         self.firsts: dict[int, int] = {}
         self.lock, self.live = threading.Lock(), sys.stdout.isatty()
         self.start = self.first = self.printed = time.monotonic()
+        self.trains = False
 
     def __enter__(self) -> Self:
         if self.live:
@@ -34,13 +36,22 @@ class Progress:
     def __call__(self, seed: int, epoch: int, row: np.ndarray) -> None:
         with self.lock:
             now = time.monotonic()
-            if not self.rows:
-                self.first = now
+            if not self.trains:
+                self.trains, self.first = True, now
             self.rows[seed] = (epoch, row)
             self.firsts.setdefault(seed, epoch)
             if self.live or now - self.printed > QUIET:
                 self.printed = now
                 self._print(f"{self._state()}  {self._left(now)} left", end="" if self.live else "\n")
+
+    def take(self, replicate: Replicate) -> None:
+        """Say that a replicate was taken from an earlier training. Called before any other one trains."""
+        self.rows[replicate.seed] = self.variant.epochs, replicate.curve[-1]
+        self.firsts[replicate.seed] = self.variant.epochs
+        origin = replicate.origin.label if replicate.origin else self.variant.label
+        self._print(f"seed {replicate.seed} taken from {origin}", end="\n")
+        if self.live and len(self.rows) < len(self.variant.seeds):
+            self._print("compiling", end="")
 
     def close(self) -> None:
         """Print the last state and the seconds it took."""

@@ -4,7 +4,7 @@ Live, around a training:
 
     with runs.training(variant, dataset, software) as log:
         ...train, write the outputs to `folder`...
-        log(folder)
+        log(folder, origins)
 
 Later, from outputs already there: tracking/backfill.py, which logs by the same functions.
 """
@@ -18,9 +18,10 @@ import sys
 import tempfile
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from mnist_mlp.config import Variant
@@ -29,7 +30,7 @@ from mnist_mlp.report import figures
 from mnist_mlp.tracking import metadata
 from mnist_mlp.tracking.store import Store, open_store, shown, uri
 from mnist_mlp.training import outputs
-from mnist_mlp.training.outputs import CURVES, METRICS, Outputs
+from mnist_mlp.training.outputs import CURVES, METRICS, Origin, Outputs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,23 +39,38 @@ if TYPE_CHECKING:
 PACKAGES = ("tensorflow", "keras", "numpy", "mlflow", "dvc")
 
 
+class Log:
+    """Log a variant's outputs to its run, and end it. run_id: the run's, or nothing if MLflow can't be reached."""
+
+    def __init__(self, begun: "tuple[Store, Run] | None", variant: Variant, dataset: dict[str, Any]):
+        self.begun, self.variant, self.dataset = begun, variant, dataset
+        self.began, self.logged = time.monotonic(), False
+        self.run_id = begun[1].info.run_id if begun else ""
+
+    def __call__(self, folder: Path, origins: Mapping[int, Origin | None] = MappingProxyType({})) -> None:
+        """Log the outputs in a folder. origins: by seed, the training that a replicate was taken from, None if it was
+        trained."""
+        if self.begun:
+            store, run = self.begun
+            seconds = {"training_seconds": time.monotonic() - self.began}
+
+            def step() -> bool:
+                results = outputs.read(folder)
+                return finish(store, run, self.variant, self.dataset, results, seconds, origins)
+
+            self.logged = bool(_attempt(step))
+
+
 @contextlib.contextmanager
-def training(variant: Variant, dataset: dict[str, Any], software: dict[str, str]) -> Iterator[Callable[[Path], None]]:
-    """Open a variant's run while the block trains; yield a function that logs the outputs in a folder and ends it.
+def training(variant: Variant, dataset: dict[str, Any], software: dict[str, str]) -> Iterator[Log]:
+    """Open a variant's run while the block trains; yield what logs the outputs and ends it.
 
     dataset: what dataset.json holds; software: the versions that params.yaml names. The run is FAILED if the block
     raises, and KILLED if it is interrupted (Ctrl-C, SIGTERM), with the reason in a tag. Trouble with MLflow is a
     line on the standard error: training goes on.
     """
     begun = _attempt(lambda: _begin(variant, dataset, software))
-    began, logged = time.monotonic(), False
-
-    def log(folder: Path) -> None:
-        nonlocal logged
-        if begun:
-            seconds = {"training_seconds": time.monotonic() - began}
-            store, run = begun
-            logged = bool(_attempt(lambda: finish(store, run, variant, dataset, outputs.read(folder), seconds)))
+    log = Log(begun, variant, dataset)
 
     def end(status: Literal["FAILED", "KILLED"], reason: str) -> None:
         if begun:
@@ -70,7 +86,7 @@ def training(variant: Variant, dataset: dict[str, Any], software: dict[str, str]
         else:
             end("FAILED", f"{type(error).__name__}: {error}")
         raise
-    if not logged:
+    if not log.logged:
         end("FAILED", "its outputs were not logged")
 
 
@@ -97,9 +113,17 @@ def start(
 
 
 def finish(
-    store: Store, run: "Run", variant: Variant, dataset: dict[str, Any], results: Outputs, more: dict[str, float]
+    store: Store,
+    run: "Run",
+    variant: Variant,
+    dataset: dict[str, Any],
+    results: Outputs,
+    more: dict[str, float],
+    origins: Mapping[int, Origin | None] = MappingProxyType({}),
 ) -> bool:
-    """Log a variant's numbers and figures to its run, make its replicates' runs and end all. more: further metrics."""
+    """Log a variant's numbers and figures to its run, make its replicates' runs and end all. more: further metrics.
+
+    origins: by seed, as far as it is known, the training that a replicate was taken from, None if it was trained."""
     finals = results.finals
     means = results.means | {"parameters": results.parameters} | more
     if len(finals) > 1:
@@ -116,7 +140,8 @@ def finish(
         seed = final.pop("seed")
         own = results.history[results.history["seed"] == seed].set_index("epoch")[CURVES]
         child = nested.get(f"seed {seed}") or store.start(f"seed {seed}", _names(variant) | {"kind": "replicate"}, run)
-        store.log(child, _points(own, final), {"seed": seed})
+        tags = _origin_tags(store, origins[seed]) if seed in origins else {}
+        store.log(child, _points(own, final), {"seed": seed}, tags)
         store.end(child, "FINISHED")
 
     with tempfile.TemporaryDirectory() as folder:
@@ -124,6 +149,14 @@ def finish(
         store.keep(run, Path(folder))
     store.end(run, "FINISHED")
     return True
+
+
+def _origin_tags(store: Store, origin: Origin | None) -> dict[str, str]:
+    """Return tags: whether a replicate was trained or taken; from which run, if the store has it."""
+    if origin is None:
+        return {"replicate": "trained"}
+    known = {"replicate.run": origin.run} if store.has(origin.run) else {}
+    return {"replicate": f"taken from {origin.label}"} | known
 
 
 def _write_artifacts(results: Outputs, title: str, folder: Path) -> None:

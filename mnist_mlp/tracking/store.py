@@ -52,6 +52,15 @@ class Store:
             found += page
         return [run for run in found if tags.items() <= run.data.tags.items()]
 
+    def has(self, run_id: str) -> bool:
+        """Return whether the store holds a run."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return bool(self.client.get_run(run_id))
+        except MlflowException:
+            return False
+
     def start(self, name: str, tags: dict[str, str], parent: "Run | None" = None) -> "Run":
         """Return a new run, nested in its parent."""
         own = tags | {PROCESS: _process()}

@@ -8,6 +8,7 @@
     compiled      the engine in use, made for speed: one XLA program per epoch
     metrics       predictions -> loss and accuracy
     outputs       the files that a training leaves, written and read; checkpoints: those on the way
+    cache         finished replicates, for whichever variant needs the same
 
 environment, splits, metrics, outputs and checkpoints don't import TensorFlow, which takes seconds; the others do.
 """

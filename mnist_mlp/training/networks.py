@@ -3,13 +3,14 @@
 A new kind of layer is a class in config/layers.py and a function here, in MAKERS.
 """
 
+import itertools
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from mnist_mlp.config.layers import Dense, Flatten, Layer
+from mnist_mlp.config.layers import ActivityL1, Dense, Flatten, Layer
 from mnist_mlp.config.studies import Training
 from mnist_mlp.training.backend import keras
 
@@ -115,6 +116,19 @@ def layers_of(network: Training) -> tuple[Layer, ...]:
     """Return the layers of a network; the image is flattened first, unless `flatten` stands further down."""
     flattens = any(isinstance(layer, Flatten) for layer in network.layers)
     return network.layers if flattens else (Flatten(), *network.layers)
+
+
+def input_penalties(network: Training) -> tuple[Layer, ...]:
+    """Return the penalties on the input that no weight depends on: the network without them trains to the same bits.
+
+    None if the network has other penalties too, or if a layer follows in whose company XLA may sum them otherwise than
+    alone (see compiled/penalties.py)."""
+    first = tuple(itertools.takewhile(lambda layer: isinstance(layer, ActivityL1), network.layers))
+    rest = network.layers[len(first) :]
+    penalized = any(isinstance(layer, ActivityL1) or (isinstance(layer, Dense) and layer.penalties) for layer in rest)
+    kinds = [layer.kind for layer in rest]
+    alone = kinds[:1] == ["dense"] or kinds[:3] == ["batch_norm", "flatten", "dense"]
+    return first if alone and not penalized else ()
 
 
 def build(network: Training, seed: int, image: tuple[int, int], classes: int) -> keras.Model:

@@ -7,7 +7,6 @@ probabilities.npy    float32 [replicates, n_test, classes]
 """
 
 import json
-import shutil
 import tempfile
 import zipfile
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from mnist_mlp import files
 from mnist_mlp.config import Variant
 from mnist_mlp.files import misfit, read_array, read_json, read_table
 
@@ -28,15 +28,24 @@ METRICS = ["train_loss", "train_accuracy", "val_loss", "val_accuracy", "test_los
 
 
 @dataclass(frozen=True)
+class Origin:
+    """The training that a replicate was taken from. label: its variant's; run: the id of its MLflow run, if known."""
+
+    label: str
+    run: str
+
+
+@dataclass(frozen=True)
 class Replicate:
     """One seed's finished training. curve: [epochs, 4], CURVES; metrics: METRICS and penalty; probabilities:
-    float32 [n_test, classes]."""
+    float32 [n_test, classes]; origin: the earlier training that it was taken from, if any."""
 
     seed: int
     model: "keras.Model"
     curve: np.ndarray
     metrics: dict[str, float]
     probabilities: np.ndarray
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True)
@@ -58,17 +67,20 @@ class Outputs:
 
 def write(replicates: list[Replicate], folder: Path) -> None:
     """Write a variant's files: all of them or none."""
+    scratch = folder.parent.parent / ".partial" / folder.parent.name / folder.name  # in no stage's dependency
+    with files.replaced_folder(folder, scratch) as new:
+        _fill(replicates, new)
+
+
+def _fill(replicates: list[Replicate], folder: Path) -> None:
     from mnist_mlp.training.networks import count_parameters
 
-    partial = folder.parent.parent / ".partial" / f"{folder.parent.name}-{folder.name}"  # in no stage's dependency
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
     rows = [",".join(["seed", "epoch", *CURVES])]
     for replicate in replicates:
-        save_model(replicate.model, partial / f"seed-{replicate.seed}.keras")
+        save_model(replicate.model, folder / f"seed-{replicate.seed}.keras")
         for epoch, row in enumerate(replicate.curve, start=1):
             rows.append(",".join([str(replicate.seed), str(epoch), *(f"{value:.6f}" for value in row)]))
-    (partial / "history.csv").write_bytes("\n".join([*rows, ""]).encode())
+    (folder / "history.csv").write_bytes("\n".join([*rows, ""]).encode())
     metrics = {
         "parameters": count_parameters(replicates[0].model),
         "replicates": [
@@ -76,11 +88,8 @@ def write(replicates: list[Replicate], folder: Path) -> None:
             for replicate in replicates
         ],
     }
-    (partial / "metrics.json").write_bytes((json.dumps(metrics, indent=2) + "\n").encode())
-    np.save(partial / "probabilities.npy", np.stack([replicate.probabilities for replicate in replicates]))
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial.rename(folder)
+    (folder / "metrics.json").write_bytes((json.dumps(metrics, indent=2) + "\n").encode())
+    np.save(folder / "probabilities.npy", np.stack([replicate.probabilities for replicate in replicates]))
 
 
 def read(folder: Path) -> Outputs:

@@ -15,7 +15,7 @@ SCRIPTS = sorted({stage.get("do", stage)["cmd"].split()[2].removeprefix("stages.
 # What can't change a byte of an output, and why. What only such a module imports need be no dependency either.
 HARMLESS = {
     "mnist_mlp.errors": "an exception",
-    "mnist_mlp.machine": "the CPU's name, for MLflow and for the folder of checkpoints",
+    "mnist_mlp.machine": "the CPU's name, for MLflow and for the names of checkpoints and kept replicates",
     "mnist_mlp.paths": "where files lie: DVC fails if an output isn't where dvc.yaml has it",
     "mnist_mlp.pipeline": "runs a stage; opens none of its outputs",
     "mnist_mlp.tracking": "tells MLflow and the terminal what was done; writes to no output",
@@ -25,7 +25,7 @@ HARMLESS_FOR = {
     "preprocess": {"mnist_mlp.files": "replaces the folder; its arrays are written by NumPy"},
     "train": {
         "mnist_mlp.config": "hands on the values of params.yaml, which are the stage's parameters; has no defaults",
-        "mnist_mlp.files": "reads inputs, and writes checkpoints",
+        "mnist_mlp.files": "reads inputs; puts whole files and folders in their places",
         "stages.train": "hands on what the training returns",
     },
 }

@@ -58,8 +58,7 @@ class CompiledEngine:
 
     def order(self, seed: int, epoch: int) -> tf.Tensor:
         """Return the order in which an epoch takes the training images: int32 [n]."""
-        count = len(self.splits.train[0])
-        return tf.constant(np.random.default_rng((seed, epoch)).permutation(count).astype(np.int32))
+        return order_tensor(seed, epoch, len(self.splits.train[0]))
 
     def probabilities(self, state: State, images: list[tf.Tensor]) -> np.ndarray:
         """Return class probabilities, float32 [n, classes]. images: `test` or `all_train`, or a part of one."""
@@ -77,8 +76,7 @@ class CompiledEngine:
 
     def _images(self, images: np.ndarray) -> list[tf.Tensor]:
         """Return images as the network takes them."""
-        parts = [images] if self.pixels is None else self.pixels.packed(images)
-        return [tf.convert_to_tensor(part) for part in parts]
+        return image_tensors(images, self.pixels)
 
     def _shapes(self) -> Iterator[Any]:
         """Yield the shapes of train_set and validation."""
@@ -98,7 +96,7 @@ class CompiledEngine:
             return state, sums + batch_sums
 
         count, size = order.shape[0], self.variant.batch_size
-        state, sums = _loop(count, size, step, state, tf.zeros(3))
+        state, sums = loop(count, size, step, state, tf.zeros(3))
 
         def score(start, size, state, sums):
             *chunk, known = [tf.slice(part, [start, *[0] * (part.shape.rank - 1)], [size, *part.shape[1:]])
@@ -107,7 +105,7 @@ class CompiledEngine:
             return state, sums + size * _loss_and_accuracy(known, probabilities)
 
         validated = val_labels.shape[0]
-        _, val_sums = _loop(validated, CHUNK, score, state, tf.zeros(2))
+        _, val_sums = loop(validated, CHUNK, score, state, tf.zeros(2))
         return state, tf.concat([sums / count, val_sums / validated], 0)
 
     def _step(self, state, images, labels):
@@ -194,6 +192,17 @@ def pixels_for(variant: Variant, splits: Splits) -> Pixels | None:
     return choose(splits.all_train[0], splits.test[0], by_columns)
 
 
+def image_tensors(images: np.ndarray, pixels: Pixels | None) -> list[tf.Tensor]:
+    """Return images as a network takes them: as they are, or packed."""
+    parts = [images] if pixels is None else pixels.packed(images)
+    return [tf.convert_to_tensor(part) for part in parts]
+
+
+def order_tensor(seed: int, epoch: int, count: int) -> tf.Tensor:
+    """Return the order in which an epoch takes `count` images: int32 [count]."""
+    return tf.constant(np.random.default_rng((seed, epoch)).permutation(count).astype(np.int32))
+
+
 def _part(images: list[tf.Tensor], rows: slice) -> list[tf.Tensor]:
     return [part[rows] for part in images]
 
@@ -208,7 +217,7 @@ def _first_kernel(variables: Sequence[keras.Variable]) -> int:
     return next(i for i, variable in enumerate(variables) if networks.weight_key(variable) == "dense_1/kernel")
 
 
-def _loop(count: int, size: int, body: Callable[..., Any], state: Any, sums: Any) -> Any:
+def loop(count: int, size: int, body: Callable[..., Any], state: Any, sums: Any) -> Any:
     """Run body over [0, count) in steps of `size`; the last one is smaller if `size` doesn't divide `count`."""
     full = count // size
 
