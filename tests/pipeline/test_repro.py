@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -63,6 +64,45 @@ def test_an_input_penalty_changes_no_prediction(fresh_project):
     assert none.read_bytes() == l1.read_bytes() != other.read_bytes()
     variants = pd.read_csv(fresh_project.folder / "reports/variants.csv").set_index("variant")
     assert variants.loc["l1-relu", "identical_to"] == "techniques/none-relu"
+
+
+def test_a_twin_takes_what_its_own_training_gives(fresh_project, project):
+    """l1-relu differs from none-relu in a penalty on the input alone, which no weight depends on."""
+    for seed in (0, 1):
+        assert f"techniques/l1-relu  seed {seed} taken from techniques/none-relu\n" in fresh_project.output
+    assert fresh_project.output.count("taken from") == 2
+    taken = project.digests("models/techniques/l1-relu")
+    fresh = {"MNIST_MLP_FRESH": "1"} | COMPILING
+    output = project.run("dvc", "repro", "--force", "--single-item", "train-technique@l1-relu", **fresh)
+    assert "taken from" not in output
+    assert project.digests("models/techniques/l1-relu") == taken
+
+
+def test_another_seed_trains_that_seed_alone(project):
+    stage = "train-architecture@model2"
+    project.change(lambda params: params["architectures"]["protocol"].update(seeds=[0, 1, 2]))
+    output = project.run("dvc", "repro", stage)
+    assert [line for line in output.splitlines() if "taken from" in line] == [
+        f"architectures/model2  seed {seed} taken from architectures/model2" for seed in (0, 1)
+    ]
+    (run, *_) = project.runs("tags.variant = 'model2' and tags.kind = 'variant'")
+    nested = project.runs(f"tags.`mlflow.parentRunId` = '{run.info.run_id}'")
+    told = {run.info.run_name: run.data.tags["replicate"] for run in nested}
+    assert told == {f"seed {seed}": "taken from architectures/model2" for seed in (0, 1)} | {"seed 2": "trained"}
+    origins = {run.data.tags["replicate.run"] for run in nested if "replicate.run" in run.data.tags}
+    assert origins < {run.info.run_id for run in project.runs("tags.kind = 'variant'")} - {run.info.run_id}
+
+    added = project.digests("models/architectures/model2")
+    shutil.rmtree(project.folder / ".cache")
+    output = project.run("dvc", "repro", "--force", "--single-item", stage, **COMPILING)
+    assert "taken from" not in output
+    assert project.digests("models/architectures/model2") == added
+
+
+def test_a_temporary_copy_takes_the_replicates_of_its_checkout(project):
+    output = project.run("dvc", "exp", "run", "--temp", "-S", "seeds=[1,2]")
+    assert "seed 1 taken from candidate/candidate\n" in output
+    assert "seed 2 taken" not in output
 
 
 def test_what_is_trained_is_logged(project, monkeypatch):
@@ -153,7 +193,7 @@ def test_a_forced_run_gives_the_same_bytes_elsewhere(project):
 
     One training of all; in test_cluster.py all give the same."""
     before = project.digests("models", "reports", "data") | {"dvc.lock": (project.folder / "dvc.lock").read_bytes()}
-    elsewhere = {"TZ": "Asia/Tokyo", "LC_ALL": "C", "PYTHONHASHSEED": "7"}
+    elsewhere = {"TZ": "Asia/Tokyo", "LC_ALL": "C", "PYTHONHASHSEED": "7", "MNIST_MLP_FRESH": "1"}
     stages = ["download", "preprocess", "train-techniques@batchnorm-relu", "evaluate", "compare", "champion"]
     output = project.run("dvc", "repro", "--force", "--single-item", *stages, **elsewhere, **COMPILING)
     assert project.ran(output) == stages

@@ -24,10 +24,10 @@ REPRO = "python -m mnist_mlp repair && dvc repro"  # what `make repro` runs
 yaml = YAML(typ="safe", pure=True)
 
 
-def start(project: Project, *command: str) -> subprocess.Popen:
+def start(project: Project, *command: str, **environment: str) -> subprocess.Popen:
     """A command in a session of its own, so that all of it can be killed at once."""
     return subprocess.Popen(
-        command, cwd=project.folder, env=project.environment, start_new_session=True,
+        command, cwd=project.folder, env=project.environment | environment, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
 
@@ -144,7 +144,7 @@ def test_a_long_training_goes_on_from_its_checkpoint_with_the_same_bytes(project
     assert "goes on from where it was interrupted" in output
     resumed = project.digests("models/candidate")
     assert not list((project.folder / "models").glob(".checkpoints/*"))
-    project.run("dvc", "repro", "--single-item", "--force", "train-candidate")
+    project.run("dvc", "repro", "--single-item", "--force", "train-candidate", MNIST_MLP_FRESH="1")
     assert project.digests("models/candidate") == resumed
 
 
@@ -152,15 +152,18 @@ def test_a_long_training_goes_on_from_its_checkpoint_with_the_same_bytes(project
     "stage", ["download", "preprocess", "train-techniques@none-relu", "evaluate", "compare", "champion"]
 )
 def test_a_stage_killed_at_any_moment_is_made_up_for_to_the_byte(stage, project):
-    """Ten times: everything is killed at a random moment of the stage, then it is run again."""
+    """Ten times: everything is killed at a random moment of the stage, then it is run again.
+
+    A training that is killed trains anew; the one that makes up for it may take what another one kept."""
     whole, lock = project.digests(*OUTPUTS), (project.folder / "dvc.lock").read_bytes()
     again = ("dvc", "repro", "--single-item", "--force", stage)
+    fresh = {"MNIST_MLP_FRESH": "1"}
     began = time.monotonic()
-    project.run(*again)
+    project.run(*again, **fresh)
     seconds = time.monotonic() - began
     moments, killed = random.Random(stage), 0
     for number in range(10):
-        process = start(project, *again)
+        process = start(project, *again, **fresh)
         time.sleep(moments.uniform(0.1, 1) * seconds)
         if process.poll() is None:
             killed += 1
@@ -173,7 +176,7 @@ def test_a_stage_killed_at_any_moment_is_made_up_for_to_the_byte(stage, project)
         if number:  # DVC finds out for itself what is missing; once the stage does run
             project.run("dvc", "repro", "--single-item", stage)
         else:
-            project.run(*again)
+            project.run(*again, **fresh)
         if (project.folder / "dvc.lock").read_bytes() != lock:  # cut where it still is YAML: the cache makes up for it
             assert not [name for name in project.ran(project.run("dvc", "repro")) if name.startswith("train")]
         assert project.visible(*OUTPUTS) == whole

@@ -19,7 +19,7 @@ from mnist_mlp.errors import UserError
 from mnist_mlp.pipeline.digests import md5
 from mnist_mlp.tracking import metadata, store
 from mnist_mlp.tracking import runs as tracking
-from mnist_mlp.training.outputs import METRICS
+from mnist_mlp.training.outputs import METRICS, Origin
 from tests.helpers.params import PARAMS, ROOT
 from tests.helpers.project import work_in
 from tests.helpers.servers import PASSWORD, MlflowServer, free_port
@@ -147,6 +147,29 @@ def test_each_replicate_has_a_nested_run_of_its_numbers(logged):
         assert run.data.tags["mlflow.parentRunId"] == logged.run.info.run_id
         assert logged.curve(run, "accuracy") == pytest.approx(logged.curves.loc[seed, "accuracy"].to_dict())
         assert run.data.metrics["test_loss"] == logged.finals.loc[seed, "test_loss"]
+
+
+def test_nested_runs_tell_whether_a_replicate_was_trained_or_taken_and_from_which_run(tracked_checkout):
+    train(PARAMS.candidate)
+    (first,) = runs()
+    origins = {0: None, 1: Origin("candidate/candidate", first.info.run_id)}
+    with tracking.training(PARAMS.candidate, DATASET, SOFTWARE) as log:
+        log(write_outputs(PARAMS.candidate), origins)
+    told = [
+        {name: value for name, value in run.data.tags.items() if name.startswith("replicate")}
+        for run in runs(nested=True) if run.data.tags["mlflow.parentRunId"] == log.run_id
+    ]  # fmt: skip
+    taken = {"replicate": "taken from candidate/candidate", "replicate.run": first.info.run_id}
+    assert sorted(told, key=len) == [{"replicate": "trained"}, taken]
+
+
+@pytest.mark.parametrize("run", ["", "0123456789abcdef0123456789abcdef"], ids=["unknown", "of another store"])
+def test_the_run_of_a_taken_replicate_is_left_out_if_the_store_has_none(tracked_checkout, run):
+    with tracking.training(PARAMS.candidate, DATASET, SOFTWARE) as log:
+        log(write_outputs(PARAMS.candidate), {0: Origin("techniques/none-relu", run)})
+    (told,) = [run.data.tags for run in runs(nested=True) if "replicate" in run.data.tags]
+    assert told["replicate"] == "taken from techniques/none-relu"
+    assert "replicate.run" not in told
 
 
 def test_artifacts_are_the_outputs_and_their_figures(logged):
