@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -161,8 +162,27 @@ def test_the_least_recently_used_go_first(tmp_path):
     assert not (tmp_path / "killed.npz.partial").exists()
 
 
+def test_writers_at_once_leave_whole_files(tmp_path):
+    replicate, reads = make_replicate(), []
+    make_cache(tmp_path).write(replicate)
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(20):
+            pool.submit(make_cache(tmp_path).write, replicate)
+            reads.append(pool.submit(make_cache(tmp_path).read, 0))
+    assert all(read.result() for read in reads)
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == ["", ".npz"]  # the lock and one file
+
+
+def test_a_folder_that_cannot_be_written_raises_an_oserror(tmp_path):
+    (tmp_path / "file").touch()
+    kept = make_cache(tmp_path / "file")
+    assert kept.read(0) is None
+    with pytest.raises(OSError):
+        kept.write(make_replicate())
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("twins", "batch_size"), zip(TWINS, [32, 33, 100], strict=True))
+@pytest.mark.parametrize(("twins", "batch_size"), list(zip(TWINS, [32, 33, 100], strict=True)))
 def test_a_twins_outputs_are_to_the_byte_those_of_its_own_training(tmp_path, twins, batch_size):
     from mnist_mlp.training import trainer
 
