@@ -49,7 +49,8 @@ class Pixels:
         if not self.rare:
             return [packed]
         rare = np.take(flat, self.order[self.common :], axis=1)
-        image, pixel = np.nonzero(rare)
+        lit = np.flatnonzero(rare != 0)  # in two dimensions it takes 4 times as long
+        image, pixel = np.divmod(lit, self.rare)
         counts = np.bincount(image, minlength=len(images))
         place = np.arange(len(image)) - np.repeat(np.cumsum(counts) - counts, counts)
         numbers = np.zeros((len(images), self.most), np.uint16)
@@ -63,12 +64,13 @@ def choose(images: np.ndarray, other: np.ndarray, dark: bool = False) -> Pixels:
 
     dark: whether pixels that no image lights count too."""
     lit = [part.reshape(len(part), -1) != 0 for part in (images, other)]
-    counts = np.count_nonzero(lit[0], axis=0)
+    counts, others = (np.count_nonzero(part, axis=0) for part in lit)
     order = np.argsort(-counts, kind="stable")
     if not dark:
-        order = order[(lit[0].any(axis=0) | lit[1].any(axis=0))[order]]
+        order = order[(counts + others)[order] > 0]
     common = min(_stepped(np.count_nonzero(counts >= SHARE * len(images))), len(order))
-    most = max(np.count_nonzero(part[:, order[common:]], axis=1).max(initial=0) for part in lit)
+    rare = np.isin(np.arange(len(counts)), order[common:])
+    most = max(np.count_nonzero(part & rare, axis=1).max(initial=0) for part in lit)
     return Pixels(order, images.shape[2], common, _stepped(most))
 
 
