@@ -77,6 +77,14 @@ def test_the_same_replicates_give_the_same_bytes(folder, replicates):
     assert contents(folder) == before
 
 
+def test_what_a_killed_run_left_is_deleted_and_lay_outside_the_studys_folder(replicates, tmp_path):
+    scratch, folder = tmp_path / "models/.partial" / VARIANT.study / VARIANT.name, tmp_path / VARIANT.folder
+    (scratch / f".{VARIANT.name}-killed/new").mkdir(parents=True)
+    outputs.write(replicates, folder)
+    assert not list(scratch.iterdir())
+    assert list(folder.parent.iterdir()) == [folder]
+
+
 def test_what_is_written_is_read_and_fits_its_variant(folder, replicates):
     read = outputs.read(folder)
     outputs.check(read, VARIANT)
