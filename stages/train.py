@@ -61,7 +61,7 @@ def _train(study: str, name: str) -> None:
         raise UserError(f"MNIST_MLP_FRESH: found {fresh!r}; allowed: 1 to train anew; unset it")
     images = splits.load(variant)
     kept = cache.Cache(Path(os.environ.get("DVC_ROOT", ""), paths.REPLICATES), variant, images, params.software)
-    checkpoints = paths.CHECKPOINTS / f"{variant.study}-{variant.name}"
+    checkpoints = paths.CHECKPOINTS / variant.study / variant.name
     own = checkpoints / metadata.fingerprint(variant, dataset, params.software | {"cpu": cpu()})
     for other in set(checkpoints.glob("*")) - {own}:  # of other parameters, data or code
         shutil.rmtree(other, ignore_errors=True)

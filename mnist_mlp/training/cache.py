@@ -32,7 +32,7 @@ class Cache:
 
     def __init__(self, folder: Path, variant: Variant, splits: Splits, software: dict[str, str], limit: int = LIMIT):
         self.folder, self.variant, self.limit = folder, variant, limit
-        self.code = _code()
+        self.sizes, self.code = (splits.image, splits.classes), _code()
         self.basis = [_parameters(variant), _images(splits), self.code, software, cpu()]
 
     def path(self, seed: int) -> Path:
@@ -55,7 +55,7 @@ class Cache:
         if hashlib.sha256(content[DIGEST:]).digest() != content[:DIGEST]:
             return None
         with np.load(io.BytesIO(content[DIGEST:]), allow_pickle=False) as arrays:
-            model = networks.build(self.variant, seed)
+            model = networks.build(self.variant, seed, *self.sizes)
             for weight in model.weights:
                 weight.assign(arrays[WEIGHT + networks.weight_key(weight)])
             metrics = dict(zip([*METRICS, "penalty"], arrays["metrics"].tolist(), strict=True))

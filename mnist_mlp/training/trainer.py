@@ -35,13 +35,10 @@ def train(
     checkpoint_dir: a folder for this very training, the same data, parameters and software; each replicate goes on
     from its checkpoint there. finished: replicates by seed, as Cache.read returns them, that aren't trained again."""
     missing = tuple(seed for seed in variant.seeds if seed not in finished)
-    trained = (
-        []
-        if not missing
-        else _train(
-            variant.model_copy(update={"seeds": missing}), splits, progress, checkpoint_dir, checkpoint_seconds, engine
-        )
-    )
+    trained: list[Replicate] = []
+    if missing:
+        part = variant.model_copy(update={"seeds": missing})
+        trained = _train(part, splits, progress, checkpoint_dir, checkpoint_seconds, engine)
     taken = [finished[seed] for seed in variant.seeds if seed in finished]
     if taken and networks.input_penalties(variant):
         found = penalties.last_epoch(variant, splits, [replicate.seed for replicate in taken])

@@ -137,7 +137,7 @@ class Project:
 
     def checkpoints(self) -> dict[Path, int]:
         """Return each checkpoint with the time at which it was written."""
-        return {path: path.stat().st_mtime_ns for path in self.folder.glob("models/.checkpoints/*/*/seed-*.npz")}
+        return {path: path.stat().st_mtime_ns for path in self.folder.glob("models/.checkpoints/*/*/*/seed-*.npz")}
 
 
 def processes(folder: Path, matches: Callable[[list[str]], bool] = lambda words: True) -> list[psutil.Process]:

@@ -143,7 +143,7 @@ def test_a_long_training_goes_on_from_its_checkpoint_with_the_same_bytes(project
     output = project.run("dvc", "repro", "train-candidate")
     assert "goes on from where it was interrupted" in output
     resumed = project.digests("models/candidate")
-    assert not list((project.folder / "models").glob(".checkpoints/*"))
+    assert not list((project.folder / "models").glob(".checkpoints/*/*"))
     project.run("dvc", "repro", "--single-item", "--force", "train-candidate", MNIST_MLP_FRESH="1")
     assert project.digests("models/candidate") == resumed
 

@@ -18,7 +18,7 @@ def last_epoch(variant: Variant, splits: Splits, seeds: list[int]) -> list[float
     pixels, images = pixels_for(variant, splits), splits.train[0]
     rows = image_tensors(images, pixels)[0]
     x = inputs = keras.Input(rows.shape[1:])
-    factory, layers = Factory(variant, seeds[0]), layers_of(variant)
+    factory, layers = Factory(variant, seeds[0], splits.classes), layers_of(variant)
     flattened = len(layers) - len(variant.layers)  # 1 if the image is flattened first
     for layer in layers[: flattened + len(input_penalties(variant))]:
         x = factory.apply(layer, x)

@@ -34,7 +34,7 @@ def make_replicate(variant: Variant = VARIANT, seed: int = 0) -> Replicate:
     """Return a replicate of random numbers."""
     from mnist_mlp.training import networks
 
-    random, model = np.random.default_rng(seed), networks.build(variant, seed)
+    random, model = np.random.default_rng(seed), networks.build(variant, seed, (28, 28), 10)
     for weight in model.weights:
         weight.assign(random.random(weight.shape))
     metrics = dict(zip([*METRICS, "penalty"], random.random(7).tolist(), strict=True))

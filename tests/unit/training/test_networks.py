@@ -92,7 +92,7 @@ def test_every_kind_of_layer_has_a_maker(networks):
 
 def test_a_dense_layers_own_activation_counts(networks):
     own = {"dense": {"units": 5, "activation": "tanh"}}
-    model = networks.build(make_variant(layers=[own, {"dense": 4}, {"activation": "softsign"}]), 0)
+    model = networks.build(make_variant(layers=[own, {"dense": 4}, {"activation": "softsign"}]), 0, *MNIST)
     assert [model.get_layer(f"dense_{i}").activation.__name__ for i in (1, 2)] == ["tanh", "relu"]
     assert model.get_layer("activation_1").activation.__name__ == "softsign"
     assert make_variant(layers=[own]).parameters()["layers"] == [own]
