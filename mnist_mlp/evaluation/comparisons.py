@@ -147,9 +147,9 @@ def named_pairs(comparison: Comparison) -> pd.DataFrame:
 def summary(comparison: Comparison, joint: dict[str, dict[str, float]]) -> dict[str, Any]:
     """Return what no table holds: how fair it is to pool the seeds' variance, and what this many seeds can show.
 
-    joint: by study, the p of all effects of a factor. smallest: by number of seeds, the smallest difference between
-    two typical models of the study that counts, for a pair picked in advance and for all pairs. A study whose models are
-    all counted in an earlier study has no numbers of its own: they are null, and its models are 0."""
+    joint: by study, the p of all effects of a factor. smallest: by number of seeds, the smallest difference between two
+    typical models of the study that counts, for a pair picked in advance and for all pairs. A study whose models all
+    count in an earlier study has no numbers of its own: they are null, and its models are 0."""
     estimates, pairs, studies = comparison.estimates, comparison.pairs, {}
     for i, study in enumerate(comparison.studies):
         members = estimates.pool == i

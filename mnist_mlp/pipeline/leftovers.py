@@ -12,8 +12,6 @@ from mnist_mlp.config import Params
 from mnist_mlp.errors import UserError
 from mnist_mlp.pipeline.digests import is_cached
 
-OWN = {paths.CHAMPION.name, paths.CHECKPOINTS.name}  # folders of models/ that are no studies
-
 
 def remove(params: Params) -> None:
     """Remove what DVC's cache keeps, with one line each.
@@ -22,7 +20,7 @@ def remove(params: Params) -> None:
     owned = {variant.folder for variant in params.variants}
     studies = {folder.parent for folder in owned}
     for path in sorted(paths.MODELS.glob("*/*")):
-        if path in owned or path.parent.name in OWN or _unfinished(path, owned):
+        if path in owned or path.parent == paths.CHAMPION or _unfinished(path, owned):
             continue
         if path.is_dir() and not path.is_symlink() and is_cached(path):
             shutil.rmtree(path)
@@ -35,7 +33,9 @@ def remove(params: Params) -> None:
 
 
 def _unfinished(path: Path, owned: set[Path]) -> bool:
-    """Return whether a path is the scratch folder of a variant's training, which may run, or a hidden file."""
+    """Return whether a path is of a training that may run: a checkpoint, a scratch folder; or a hidden file."""
+    if path.parent.name.startswith("."):
+        return True
     return path.name.startswith(".") and (
         path.is_file() or any(path.name.startswith(f".{own.name}-") for own in owned if own.parent == path.parent)
     )
