@@ -13,7 +13,7 @@ PREPARED = Path("data/prepared")  # scaled images and labels
 
 MODELS = Path("models")  # models/<study>/<variant>/, a training's outputs
 CHECKPOINTS = MODELS / ".checkpoints"
-CHAMPION = MODELS / "champion"
+CHAMPION = Path("champion")
 REPLICATES = Path(".cache/replicates")  # finished ones, in the checkout also for DVC's temporary copies of it
 
 PUBLISHED = Path("published/results.csv")  # what the notebooks reported

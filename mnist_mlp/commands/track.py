@@ -4,7 +4,7 @@
   a fresh clone, of the git-tracked reports; once the outputs arrive, they complete that run.
 - A DVC experiment that trained nothing, since its candidate was trained before, gets a run of its name, made of the
   reports in its commit.
-- The champion in models/champion is registered, and the reports are one run, `comparison`.
+- The champion in champion/ is registered, and the reports are one run, `comparison`.
 
 All of it only where dvc.lock vouches for it: parameters, code, data and outputs must be those that dvc.lock knows.
 Where one differs, a line says which.

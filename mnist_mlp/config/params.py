@@ -17,7 +17,6 @@ from mnist_mlp.config.studies import NAME, NAMES, Level, Network, Protocol, Stud
 from mnist_mlp.errors import UserError
 
 CANDIDATE = "candidate"  # its study's name and its own
-TAKEN = (CANDIDATE, paths.CHAMPION.name)  # folders beside the studies'
 
 
 class DataFile(Model):
@@ -56,8 +55,8 @@ class Params(Training):
     @model_validator(mode="after")
     def _check_studies(self) -> "Params":
         for name in self.studies:
-            if name in TAKEN or not re.fullmatch(NAME, name):
-                raise ValueError(f"{name}: a study's name; allowed: {NAMES}, but not {' or '.join(TAKEN)}")
+            if name == CANDIDATE or not re.fullmatch(NAME, name):
+                raise ValueError(f"{name}: a study's name; allowed: {NAMES}, but not {CANDIDATE}")
         return self
 
     @property

@@ -5,6 +5,8 @@ code or other parameters made.
 """
 
 import hashlib
+import itertools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +29,10 @@ class Inputs:
             stage = YAML(typ="safe", pure=True).load(paths.PIPELINE.read_text(encoding="utf-8"))["stages"][group]
         except (OSError, YAMLError, KeyError, TypeError) as error:
             raise UserError(f"{paths.PIPELINE}: no stage {group} can be read there ({type(error).__name__})") from None
-        stage = stage.get("do", stage)
-        self.keys = [path.replace("${key}", key) for path in stage.get("params", [])]
+        stage, self.text = stage.get("do", stage), _text()
+        values = {"key": key} | _items(stage.get("matrix", {}), key, self.text)
+        self.keys = [re.sub(r"\$\{(.+?)\}", lambda found: values[found[1]], path) for path in stage.get("params", [])]
         self.files = {Path(path): _state(Path(path)) for path in stage.get("deps", [])}
-        self.text = _text()
 
     def check(self) -> None:
         """Raise UserError with one line per input that isn't as it was."""
@@ -54,6 +56,15 @@ def parameters(keys: list[str], text: str | None = None) -> dict[str, Any]:
     except YAMLError:
         return {}
     return {key: _value(params, key) for key in keys}
+
+
+def _items(matrix: dict[str, str], key: str, text: str) -> dict[str, str]:
+    """Return what `item.<factor>` is in the stage of a matrix that DVC names by this key. text: params.yaml's."""
+    read = parameters([place[2:-1] for place in matrix.values()], text)
+    for levels in itertools.product(*(map(str, values or ()) for values in read.values())):
+        if "-".join(levels) == key:
+            return {f"item.{factor}": level for factor, level in zip(matrix, levels, strict=True)}
+    return {}
 
 
 def _text() -> str:

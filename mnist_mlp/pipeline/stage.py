@@ -144,7 +144,7 @@ def _under_dvc(name: str, wait_for_owner: Callable[[], object]) -> Iterator[None
     except Timeout:
         raise UserError(f"{name} is being run by another process; let it end, or end it, and run `dvc repro`") from None
     with lock:
-        if name == "evaluate":  # depends on the studies' folders as a whole
+        if name == "evaluate":  # depends on models/ as a whole
             from mnist_mlp import config
             from mnist_mlp.pipeline import leftovers
 

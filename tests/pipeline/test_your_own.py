@@ -80,12 +80,10 @@ def test_the_data_set_of_the_document_runs_through_the_whole_pipeline(tmp_path):
 
 
 def test_the_study_of_the_document_is_trained_and_compared(project):
-    entry, stage, dependency = blocks(STUDY, "yaml")
+    entry, stage = blocks(STUDY, "yaml")
     for name, edit in {
         "params.yaml": lambda text: text + entry,
-        "dvc.yaml": lambda text: _with_dependency(text, dependency.strip()).replace(
-            "\n  evaluate:", f"\n{stage}\n  evaluate:", 1
-        ),
+        "dvc.yaml": lambda text: text.replace("\n  evaluate:", f"\n{stage}\n  evaluate:", 1),
     }.items():
         path = project.folder / name
         path.write_text(edit(path.read_text()))
@@ -99,8 +97,3 @@ def test_the_study_of_the_document_is_trained_and_compared(project):
     assert "dropout" in {row["level"] for row in rows(reports / "effects.csv")}
     found = {run.data.tags["variant"] for run in project.runs("tags.study = 'noise' and tags.kind = 'variant'")}
     assert found == set(variants)
-
-
-def _with_dependency(text: str, line: str) -> str:
-    """Return dvc.yaml with one more line among evaluate's deps, beside the candidate's models."""
-    return re.sub(r"^( *)- models/candidate$", rf"\g<0>\n\g<1>{line}", text, count=1, flags=re.MULTILINE)

@@ -130,4 +130,3 @@ def test_a_studys_block_in_dvc_yaml_declares_all_that_its_trainings_follow_from(
     assert set(block["params"]) == keys
     assert block["cmd"] == f"python -m stages.train {study} ${{key}}"
     assert block["outs"] == [f"models/{study}/${{key}}"]
-    assert f"models/{study}" in STAGES["evaluate"]["deps"]

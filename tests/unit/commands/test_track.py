@@ -136,7 +136,7 @@ def test_a_champion_is_registered_only_if_dvc_lock_has_it(tracked_checkout, monk
     (paths.CHAMPION / "model.keras").write_bytes(b"a model")
     track.main()
     assert registered == []
-    assert capsys.readouterr().out.startswith("champion: models/champion isn't what dvc.lock has; run `dvc checkout`")
+    assert capsys.readouterr().out.startswith("champion: champion isn't what dvc.lock has; run `dvc checkout`")
     (paths.CHAMPION / "champion.json").write_text('{"variant": "model8"}')
     write_lock([], champion=True)
     track.main()
@@ -146,7 +146,7 @@ def test_a_champion_is_registered_only_if_dvc_lock_has_it(tracked_checkout, monk
     (paths.REPORTS / "champion.json").write_text('{"variant": "model9"}')  # evaluated since
     track.main()
     assert registered == [PARAMS]
-    line = "champion: models/champion/champion.json isn't reports/champion.json; run `dvc repro`\n"
+    line = "champion: champion/champion.json isn't reports/champion.json; run `dvc repro`\n"
     assert capsys.readouterr().out.startswith(line)
 
 

@@ -161,7 +161,7 @@ def test_a_name_that_looks_like_something_else_is_a_text_once_it_is_quoted(name,
 
 def test_aliases_in_a_circle_are_refused(tmp_path):
     path = tmp_path / "params.yaml"
-    path.write_text(TEXT.replace("seeds: [0, 1]\n", "seeds: &a [0, *a]\n", 1), encoding="utf-8")
+    path.write_text(TEXT.replace("seeds:\n- 0\n- 1\n", "seeds: &a [0, *a]\n", 1), encoding="utf-8")
     with pytest.raises(UserError, match="seeds"):
         config.load(path)
 

@@ -43,7 +43,7 @@ def test_the_committed_candidate_needs_no_line():
 @pytest.mark.parametrize("staged", [False, True], ids=["", "staged"])
 def test_a_changed_candidate_is_told_with_the_way_back(staged):
     write("activation: relu", "activation: tanh")
-    write("epochs: 12\nscal", "epochs: 2\nscal")
+    write("epochs: 12\nseed", "epochs: 2\nseed")
     write("  - dense: 128\n", "  - {dense: {units: 128, l2: 0.001}}\n")
     if staged:
         git("add", "params.yaml")

@@ -78,3 +78,25 @@ def test_a_pipeline_without_the_stage_is_an_error(content):
     paths.PIPELINE.write_text(content)
     with pytest.raises(UserError, match=r"^dvc\.yaml: no stage train can be read there \("):
         Inputs("train@one")
+
+
+def test_the_keys_of_a_matrix_are_those_of_its_stage(folder):
+    """A level is in the stage's name; the keys that hold it are guarded, and no other level's."""
+    paths.PIPELINE.write_text("""
+stages:
+  train:
+    matrix:
+      noise: ${grid.noise}
+      rate: ${grid.rate}
+    cmd: "true"
+    params: ["grid.noise.${item.noise}", epochs]
+""")
+    text = "epochs: 1\ngrid: {noise: {none: {}, a-b: {units: 1}}, rate: [0.1, 0.2]}\n"
+    params(text)
+    inputs = Inputs("train@a-b-0.2")
+    assert inputs.keys == ["grid.noise.a-b", "epochs"]
+    params(text.replace("none: {}", "none: {units: 3}"))
+    inputs.check()
+    params(text.replace("units: 1", "units: 2"))
+    with pytest.raises(UserError, match=r"params\.yaml: grid\.noise\.a-b: changed while train@a-b-0\.2 ran"):
+        inputs.check()

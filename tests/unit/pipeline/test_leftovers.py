@@ -37,9 +37,7 @@ def test_what_the_cache_keeps_is_removed_and_all_else_stays(cached, capsys):
         paths.MODELS / "techniques/.none-relu-x1/new/metrics.json",
         paths.MODELS / "techniques/.hidden",
         paths.MODELS / "candidate/candidate/metrics.json",
-        paths.MODELS / "champion/model.keras",
         paths.MODELS / ".checkpoints/techniques-old/x",
-        paths.MODELS / "mine/notes/text",
     ]
     for path in kept:
         write(path, "kept")
@@ -49,6 +47,13 @@ def test_what_the_cache_keeps_is_removed_and_all_else_stays(cached, capsys):
     assert capsys.readouterr().out == line
     leftovers.remove(config.load())
     assert capsys.readouterr().out == ""
+
+
+def test_a_removed_studys_folder_goes_with_its_models(cached):
+    moved = paths.MODELS / "gone"
+    cached.parent.rename(moved)
+    leftovers.remove(config.load())
+    assert not moved.exists()
 
 
 @pytest.mark.parametrize("change", ["a file more", "a file changed", "a file less in the cache", "moved"])
