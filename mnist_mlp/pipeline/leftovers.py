@@ -1,7 +1,7 @@
 """Remove the models of variants that params.yaml no longer has.
 
-evaluate depends on models/ as a whole. What a renamed or removed variant left there would be in the digest that dvc.lock
-has, and no clone could give it.
+evaluate depends on models/ as a whole. What a renamed or removed variant left there would be in the digest that
+dvc.lock has, and no clone could give it.
 """
 
 import shutil

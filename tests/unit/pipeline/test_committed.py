@@ -44,7 +44,7 @@ def test_the_committed_candidate_needs_no_line():
 def test_a_changed_candidate_is_told_with_the_way_back(staged):
     write("activation: relu", "activation: tanh")
     write("epochs: 12\nseed", "epochs: 2\nseed")
-    write("  - dense: 128\n", "  - {dense: {units: 128, l2: 0.001}}\n")
+    write("- dense: 128\nact", "- dense: {units: 128, l2: 0.001}\nact")
     if staged:
         git("add", "params.yaml")
     first, second = lines()
