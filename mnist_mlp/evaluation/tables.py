@@ -94,11 +94,11 @@ def best(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def champion(table: pd.DataFrame, predictions: list[Predictions]) -> dict[str, Any]:
-    """Return the studies' best variant, never the candidate, and its first replicate of the best validation accuracy.
+    """Return the studies' best variant, the candidate only without a study, and its first replicate of the best validation accuracy.
 
     table: of `comparisons.variants`, one row per member of `predictions`. Raises UserError if that replicate's model is
     missing."""
-    winner = predictions[table.iloc[:-1]["rank"].idxmin()]
+    winner = predictions[(table.iloc[:-1] if len(table) > 1 else table)["rank"].idxmin()]
     finals = winner.outputs.finals.sort_values(["val_accuracy", "seed"], ascending=[False, True], kind="stable")
     replicate = finals.iloc[0].to_dict() | {"seed": int(finals.iloc[0]["seed"])}
     path = winner.variant.folder / f"seed-{replicate['seed']}.keras"

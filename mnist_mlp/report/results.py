@@ -55,8 +55,9 @@ class Results:
 
     @property
     def best(self) -> pd.Series:
-        """The studies' best variant by its mean, the first of equals."""
-        return self.studied.loc[self.studied["rank"].idxmin()]
+        """The studies' best variant by its mean, the first of equals; the candidate without a study."""
+        ranked = self.table if self.studied.empty else self.studied
+        return ranked.loc[ranked["rank"].idxmin()]
 
     @property
     def unbeaten(self) -> pd.DataFrame:

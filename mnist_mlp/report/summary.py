@@ -13,11 +13,19 @@ def summary(results: Results) -> list[str]:
     """Return the five sentences."""
     table, metrics = results.studied, results.metrics
     twins = int(table["identical_to"].count())
-    return [
+    scored = (
         f"{count(len(table), 'variant')} of {table['study'].nunique()} studies and the candidate, "
         f"{formatting.seeds(results.table)} each, were scored on the {metrics['test_images']:,} test images of "
         f"{metrics['dataset']}; {twins or 'none'} of the {len(table)} {'is' if twins == 1 else 'are'}, to the bit, the "
-        "same model as another one of them.",
+        "same model as another one of them."
+    )
+    if table.empty:
+        scored = (
+            f"The candidate, {formatting.seeds(results.table)}, was scored on the {metrics['test_images']:,} test images "
+            f"of {metrics['dataset']}."
+        )
+    return [
+        scored,
         _best(results),
         f"{_effects(results)}.",
         published.agreement(results),
@@ -27,6 +35,8 @@ def summary(results: Results) -> list[str]:
 
 
 def _best(results: Results) -> str:
+    if results.studied.empty:
+        return "There is no study to compare the candidate with."
     best, others = results.best, results.unbeaten
     own = (others["study"] == best["study"]) & (others["variant"] == best["variant"])
     names = (others["study"] + "/" + others["variant"])[~own].tolist()

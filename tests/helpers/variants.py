@@ -36,7 +36,7 @@ def shrink(params: dict[str, Any], kept: dict[str, list[Any]]) -> None:
             body["variants"] = {name: body["variants"][name] for name in names}
             continue
         for (factor, levels), some in zip(body["factors"].items(), names, strict=True):
-            body["factors"][factor] = some if isinstance(levels, list) else {name: levels[name] for name in some}
+            body["factors"][factor] = list(some) if isinstance(levels, list) else {name: levels[name] for name in some}
 
 
 def names_of(kept: dict[str, list[Any]]) -> list[tuple[str, str]]:
