@@ -21,8 +21,8 @@ def summary(results: Results) -> list[str]:
     )
     if table.empty:
         scored = (
-            f"The candidate, {formatting.seeds(results.table)}, was scored on the {metrics['test_images']:,} test images "
-            f"of {metrics['dataset']}."
+            f"The candidate, {formatting.seeds(results.table)}, was scored on the {metrics['test_images']:,} test "
+            f"images of {metrics['dataset']}."
         )
     return [
         scored,

@@ -39,9 +39,9 @@ def history_csv(outputs: Outputs) -> str:
 
 
 def resolved(variant: Variant) -> dict[str, Any]:
-    """Return a variant's parameters; the default learning rate is the number that it stands for in Keras."""
+    """Return a variant's parameters, and its level of each factor; a default learning rate is Keras's number."""
     rate = OPTIMIZERS[variant.optimizer] if variant.learning_rate == "default" else variant.learning_rate
-    return variant.parameters() | {"learning_rate": rate}
+    return variant.levels | variant.parameters() | {"learning_rate": rate}
 
 
 def run_name(variant: Variant, experiment: str | None = None) -> str:

@@ -79,3 +79,8 @@ def test_a_variants_run_bears_its_name():
 def test_a_note_warns_of_the_sample():
     assert "no published figure" in metadata.note(CANDIDATE, DATASET | {"name": SAMPLE})
     assert "no published figure" not in metadata.note(CANDIDATE, DATASET)
+
+
+def test_the_parameters_tell_a_variants_levels():
+    told = metadata.resolved(PARAMS.variant("techniques", "l1-tanh"))
+    assert (told["technique"], told["activation"], told["learning_rate"]) == ("l1", "tanh", 0.001)
