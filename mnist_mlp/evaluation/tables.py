@@ -96,8 +96,8 @@ def best(table: pd.DataFrame) -> pd.DataFrame:
 def champion(table: pd.DataFrame, predictions: list[Predictions]) -> dict[str, Any]:
     """Return the studies' best variant, and its first replicate of the best validation accuracy.
 
-    The candidate is it only where there is no study. table: of `comparisons.variants`, one row per member of `predictions`. Raises UserError if that replicate's model is
-    missing."""
+    The candidate is it only where there is no study. table: of `comparisons.variants`, one row per member of
+    `predictions`. Raises UserError if that replicate's model is missing."""
     winner = predictions[(table.iloc[:-1] if len(table) > 1 else table)["rank"].idxmin()]
     finals = winner.outputs.finals.sort_values(["val_accuracy", "seed"], ascending=[False, True], kind="stable")
     replicate = finals.iloc[0].to_dict() | {"seed": int(finals.iloc[0]["seed"])}
