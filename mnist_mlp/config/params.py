@@ -107,6 +107,8 @@ def load(path: Path = paths.PARAMS) -> Params:
         params = Params.model_validate(raw)
         params.variants  # noqa: B018 each can be resolved
         return params
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
     except ValidationError as error:
         faults = error.errors()
         inner = [e for e in faults if not any(e["loc"] == o["loc"][: len(e["loc"])] != o["loc"] for o in faults)]

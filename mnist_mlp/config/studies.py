@@ -185,7 +185,7 @@ class Study(Model):
         return settings | {"layers": layers}
 
     def _variant(self, study: str, name: str, levels: dict[str, str], settings: dict[str, Any]) -> Variant:
-        where = f"{paths.PARAMS}: {study}: variant {name}"
+        where = f"{study}: variant {name}"
         missing = [key for key in ("layers", "activation", "optimizer") if not settings.get(key)]
         if missing:
             raise UserError(f"{where}: {missing[0]}: missing; write it (`{missing[0]}: ...`)")
