@@ -62,6 +62,17 @@ def effect_words(rows: pd.DataFrame) -> str:
     return ", ".join(parts)
 
 
+def interacting(results: Results, study: str, factor: str) -> list[str]:
+    """Return the factors on whose level the effect of this one depends beyond chance: its average says little."""
+    pairs = [(name.split(" x "), p) for name, p in results.statistics["joint_p"][study].items() if " x " in name]
+    return [
+        other
+        for pair, p in pairs
+        for other in pair
+        if factor in pair and other != factor and p is not None and p < ALPHA
+    ]
+
+
 def _effects(results: Results) -> str:
     averaged = results.effects[results.effects["within"].isna()]
     parts = []
@@ -69,6 +80,7 @@ def _effects(results: Results) -> str:
         p = results.statistics["joint_p"][study].get(factor)
         known = p is None or p < ALPHA
         words = effect_words(rows) if known else f"no difference beyond chance ({chance(p)})"
+        words += "".join(f", but not alike with every {other}" for other in interacting(results, study, factor))
         parts.append(f"`{study}`, {factor} against `{rows['reference'].iloc[0]}`: {words}")
     if not parts:
         return "No study is a grid of factors, so that no effect is averaged over one"

@@ -1,5 +1,6 @@
 """The five sentences at the top of both reports."""
 
+import copy
 import dataclasses
 import html
 import re
@@ -78,3 +79,11 @@ def test_what_was_not_tried_or_published_is_said(results):
     assert "No study is a grid of factors" in summary(few)[2]
     none = dataclasses.replace(results, published=None, table=results.table.assign(published=np.nan))
     assert summary(none)[3] == "No published figure is compared."
+
+
+def test_an_average_over_what_differs_is_told_as_one(results):
+    joint = copy.deepcopy(results.statistics["joint_p"])
+    joint["techniques"] |= {"technique": 0.001, "technique x activation": 0.001}
+    told = summary(dataclasses.replace(results, statistics=results.statistics | {"joint_p": joint}))[2]
+    assert ", but not alike with every activation; `techniques`, activation against" in told
+    assert "not alike" not in summary(results)[2]
