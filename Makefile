@@ -55,8 +55,9 @@ bench: setup  ## our training against model.fit, side by side (10 minutes)
 lint: setup  ## format and check the code
 	@ruff format . && ruff check --fix .
 
+# Without the extra `peers`: JAX and PyTorch would make every environment gigabytes larger for one benchmark.
 requirements: setup  ## pin pyproject.toml's packages anew in requirements.txt
-	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
+	uv pip compile pyproject.toml --extra cluster --extra setup --extra test --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
 		--no-annotate --custom-compile-command "make requirements" -o requirements.txt
 
 audit: setup  ## known vulnerabilities of the pinned packages, by pip-audit (needs a network)
