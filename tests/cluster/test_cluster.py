@@ -128,7 +128,7 @@ def broken(tmp_path_factory) -> Project:
         (folder / "first").write_text(talker.end(status=130))
         time.sleep(2)
         assert not processes(project.folder)
-        talker = Talker(project, "--jobs", "2")
+        talker = Talker(project, "--jobs", "2", MNIST_MLP_FRESH="1")  # a replicate that is taken is soon finished
         talker.until("train-.*started")
         kill_worker(project.folder)
         (folder / "second").write_text(talker.end())

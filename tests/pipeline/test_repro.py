@@ -10,11 +10,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from itertools import product
 
 import numpy as np
 import pandas as pd
 import pytest
+from ruamel.yaml import YAML
 
 from tests.helpers.environment import COMPILING
 from tests.helpers.params import ROOT
@@ -73,13 +75,13 @@ def test_a_twin_takes_what_its_own_training_gives(fresh_project, project):
     assert fresh_project.output.count("taken from") == 2
     taken = project.digests("models/techniques/l1-relu")
     fresh = {"MNIST_MLP_FRESH": "1"} | COMPILING
-    output = project.run("dvc", "repro", "--force", "--single-item", "train-technique@l1-relu", **fresh)
+    output = project.run("dvc", "repro", "--force", "--single-item", "train-techniques@l1-relu", **fresh)
     assert "taken from" not in output
     assert project.digests("models/techniques/l1-relu") == taken
 
 
 def test_another_seed_trains_that_seed_alone(project):
-    stage = "train-architecture@model2"
+    stage = "train-architectures@model2"
     project.change(lambda params: params["architectures"]["protocol"].update(seeds=[0, 1, 2]))
     output = project.run("dvc", "repro", stage)
     assert [line for line in output.splitlines() if "taken from" in line] == [
@@ -344,6 +346,37 @@ def test_a_renamed_and_a_removed_variant_leave_nothing_behind(project, tmp_path,
     clone.run("dvc", "checkout")
     assert "up to date" in clone.run("dvc", "status")
     assert clone.digests("models", "data") == project.visible("models", "data")
+
+
+def test_a_study_without_variants_and_a_removed_one_leave_the_rest_as_it_is(project, tmp_path):
+    """In the end there is the candidate alone."""
+    project.change(lambda params: params["architectures"].update(variants={}))
+    edit_pipeline(project, lambda stages: stages.pop("train-penalties"))
+    project.change(lambda params: params.pop("penalties"))
+    assert project.ran(project.run("dvc", "repro")) == ["evaluate", "compare"]
+    assert {path.name for path in (project.folder / "models").glob("[!.]*")} == {"techniques", "candidate"}
+    assert not (project.folder / "reports/figures/grid-penalties.png").exists()
+    project.commit()
+    project.git("clone", "--quiet", ".", str(tmp_path / "clone"))
+    clone = Project.at(tmp_path / "clone")
+    clone.run("dvc", "config", "--local", "cache.dir", str(project.folder / ".dvc/cache"))
+    clone.run("dvc", "checkout")
+    assert "up to date" in clone.run("dvc", "status")
+
+    edit_pipeline(project, lambda stages: [stages.pop(f"train-{study}") for study in ("architectures", "techniques")])
+    project.change(lambda params: [params.pop(study) for study in ("architectures", "techniques")])
+    assert project.ran(project.run("dvc", "repro")) == ["evaluate", "compare", "champion"]
+    assert "no study to compare the candidate with" in (project.folder / "reports/comparison.md").read_text()
+    assert json.loads((project.folder / "champion/champion.json").read_text())["variant"] == "candidate"
+    assert "up to date" in project.run("dvc", "repro")
+
+
+def edit_pipeline(project, edit: Callable[[dict], object]) -> None:
+    """Rewrite dvc.yaml as edit(stages) changes it."""
+    path, yaml = project.folder / "dvc.yaml", YAML()
+    pipeline = yaml.load(path.read_text())
+    edit(pipeline["stages"])
+    yaml.dump(pipeline, path)
 
 
 def test_images_of_ones_own_are_an_entry_away(project, tmp_path):

@@ -63,7 +63,7 @@ def test_the_data_set_of_the_document_runs_through_the_whole_pipeline(tmp_path):
     assert "params.yaml: shapes-npz added under datasets" in npz and "sha256" in idx
     assert project.ran(trained[0]) == ["download", "preprocess", "train-candidate"]
     assert project.ran(trained[1])[-3:] == ["evaluate", "compare", "champion"]
-    assert "NOT MNIST" in trained[1]
+    assert "NOT THE NOTEBOOKS' MNIST" in trained[1]
 
     stored = np.load(project.folder / "models/candidate/candidate/probabilities.npy")
     assert stored.shape == (2, 120, 3)

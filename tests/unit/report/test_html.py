@@ -91,4 +91,4 @@ def test_confusions_are_of_as_many_classes_as_there_are(results):
 
 def test_a_data_set_that_no_model_gets_wrong_has_no_hardest_images(results):
     made = html.html(dataclasses.replace(results, hardest=results.hardest | {"images": []}))
-    assert "None gets any wrong." in made and not Page(made).all("img")
+    assert "No image is misread." in made and not Page(made).all("img")
