@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 
 from mnist_mlp.tracking.store import Store, open_store
 from tests.helpers.params import PARAMS_FILE, ROOT
+from tests.helpers.pipeline import write_studies
 from tests.helpers.variants import shrink
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Project:
         shutil.rmtree(folder / "reports", ignore_errors=True)
         (folder / "dvc.lock").unlink(missing_ok=True)
         shutil.copy2(PARAMS_FILE, folder / "params.yaml")
+        write_studies(folder / "dvc.yaml", folder / "params.yaml")  # the user's studies are his own
         self.change(self._shrink)
         self.run("python", "-m", "mnist_mlp.pipeline.plots_page")
         self.git("init", "--quiet")
