@@ -103,11 +103,12 @@ def _cores(command: Any, params: config.Params) -> int:
 
 def _refuse_strays(stage: Any, made: set[str]) -> None:
     """Raise UserError if a folder that a stage depends on has files that are neither git's nor of a stage."""
+    ignored = stage.repo.dvcignore.is_ignored_file  # in no digest, a checkpoint for example
     for folder in stage_runner.shared(stage, made):
         listed = subprocess.run(["git", "ls-files", "-oz", "--", folder], capture_output=True, check=True).stdout
         for name in os.fsdecode(listed).split("\0")[:-1]:
             path = Path(stage.repo.root_dir, name)
-            if made.isdisjoint(map(str, (path, *path.parents))):
+            if made.isdisjoint(map(str, (path, *path.parents))) and not ignored(str(path)):
                 raise UserError(
                     f"{name}: no stage makes it, but {stage.addressing} depends on its folder, and no other checkout "
                     f"has it; remove it: rm -r {Path(name).parent}"

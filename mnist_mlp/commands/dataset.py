@@ -26,10 +26,9 @@ from ruamel.yaml import YAML
 
 from mnist_mlp import config, files, paths
 from mnist_mlp.config.choices import IDX_FILES, SAMPLE
+from mnist_mlp.config.studies import NAME
 from mnist_mlp.data import conversion, datasets, idx
 from mnist_mlp.errors import UserError
-
-NAME = "[a-z0-9][a-z0-9_-]*"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -339,12 +340,7 @@ def test_a_renamed_and_a_removed_variant_leave_nothing_behind(project, tmp_path,
     champion = project.store().client.get_model_version_by_alias("mnist-mlp", "champion")
     assert champion.tags["variant"] == name
 
-    project.commit()
-    project.git("clone", "--quiet", ".", str(tmp_path / "clone"))
-    clone = Project.at(tmp_path / "clone")
-    clone.run("dvc", "config", "--local", "cache.dir", str(project.folder / ".dvc/cache"))
-    clone.run("dvc", "checkout")
-    assert "up to date" in clone.run("dvc", "status")
+    clone = clean_clone(project, tmp_path / "clone")
     assert clone.digests("models", "data") == project.visible("models", "data")
 
 
@@ -356,12 +352,7 @@ def test_a_study_without_variants_and_a_removed_one_leave_the_rest_as_it_is(proj
     assert project.ran(project.run("dvc", "repro")) == ["evaluate", "compare"]
     assert {path.name for path in (project.folder / "models").glob("[!.]*")} == {"techniques", "candidate"}
     assert not (project.folder / "reports/figures/grid-penalties.png").exists()
-    project.commit()
-    project.git("clone", "--quiet", ".", str(tmp_path / "clone"))
-    clone = Project.at(tmp_path / "clone")
-    clone.run("dvc", "config", "--local", "cache.dir", str(project.folder / ".dvc/cache"))
-    clone.run("dvc", "checkout")
-    assert "up to date" in clone.run("dvc", "status")
+    clean_clone(project, tmp_path / "clone")
 
     edit_pipeline(project, lambda stages: [stages.pop(f"train-{study}") for study in ("architectures", "techniques")])
     project.change(lambda params: [params.pop(study) for study in ("architectures", "techniques")])
@@ -369,6 +360,17 @@ def test_a_study_without_variants_and_a_removed_one_leave_the_rest_as_it_is(proj
     assert "no study to compare the candidate with" in (project.folder / "reports/comparison.md").read_text()
     assert json.loads((project.folder / "champion/champion.json").read_text())["variant"] == "candidate"
     assert "up to date" in project.run("dvc", "repro")
+
+
+def clean_clone(project, folder: Path) -> Project:
+    """Commit all and return a clone that shares the cache, once `dvc status` is seen to be clean there."""
+    project.commit()
+    project.git("clone", "--quiet", ".", str(folder))
+    clone = Project.at(folder)
+    clone.run("dvc", "config", "--local", "cache.dir", str(project.folder / ".dvc/cache"))
+    clone.run("dvc", "checkout")
+    assert "up to date" in clone.run("dvc", "status")
+    return clone
 
 
 def edit_pipeline(project, edit: Callable[[dict], object]) -> None:
