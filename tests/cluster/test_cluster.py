@@ -202,6 +202,9 @@ def test_what_cannot_be_shipped_is_refused(project):
 
 
 def test_a_scheduler_that_does_not_answer_is_said_in_a_line(project):
+    checkpoint = project.folder / "models/.checkpoints/candidate/candidate/x/seed-0.npz"  # no stray
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.touch()
     project.change(lambda params: params.update(batch_size=50))
     output = cluster(project, "--scheduler", "tcp://127.0.0.1:9", status=1)
     assert output == (
