@@ -36,14 +36,16 @@ def state(project: Project) -> tuple[bytes, dict[str, bytes]]:
     return (project.folder / "dvc.lock").read_bytes(), project.visible(*OUTPUTS)
 
 
-def runs(project: Project) -> list:
-    """Return name, digest and metrics' names of what MLflow holds for each variant and for the reports."""
+def runs(project: Project) -> set:
+    """Return name, digest and metrics' names of what MLflow holds for each variant and for the reports.
+
+    A stage that is interrupted after its run has ended is run again, and leaves two runs that are the same."""
     project.run("python", "-m", "mnist_mlp", "track")
     own = [run for run in project.store().find() if "mlflow.parentRunId" not in run.data.tags]
-    return sorted(
-        [run.info.run_name, run.data.tags.get("results", ""), sorted(run.data.metrics.keys() - {"training_seconds"})]
+    return {
+        (run.info.run_name, run.data.tags.get("results", ""), frozenset(run.data.metrics.keys() - {"training_seconds"}))
         for run in own
-    )
+    }
 
 
 def nothing_to_do(project: Project) -> bool:
