@@ -56,10 +56,14 @@ class Checkout:
         command = ["dvc", "status", "--quiet"]
         return not subprocess.run(command, cwd=self.folder, env=self.environment(), stdin=subprocess.DEVNULL).returncode
 
-    def reset(self) -> None:
-        """Undo an experiment, and have DVC forget it: the same one trains again."""
+    def undo(self) -> None:
+        """Undo an experiment, which DVC remembers."""
         self.run("git", "checkout", "--quiet", "HEAD", "--", "params.yaml", "dvc.lock", "reports")
         self.run("dvc", "checkout", "--quiet")
+
+    def reset(self) -> None:
+        """Undo an experiment, and have DVC forget it: the same one trains again."""
+        self.undo()
         self.run("dvc", "exp", "remove", "--all-commits")
         shutil.rmtree(self.folder / ".dvc/cache/runs", ignore_errors=True)
 

@@ -5,8 +5,9 @@ only stage of its `dvc` (cold), and behind another training (warm: from the othe
 `dvc exp run -S activation=tanh -S epochs=2`. Every process of a command is sampled 50 times a second
 (benchmarks/sampler), and each moment counts once (benchmarks/phases.py). Shown is the round of median length.
 
---against PATH: instead, the seconds of forced stages and of the loop here and in another checkout, for example of a
-former commit, by turns. --whole [N]: also of N runs of everything from nothing. `make repro` must have run in both.
+--against PATH: instead, the seconds here and in another checkout, for example of a former commit, by turns: of one
+forced stage, of six in one command, of the loop, and of the loop with a value that was tried before. --whole [N]: also
+of N runs of everything from nothing. `make repro` must have run in both.
 
 Everything runs in scratch clones of what is committed. --write keeps the tables in benchmarks/job.md.
 """
@@ -34,7 +35,7 @@ LOOP = ("dvc", "exp", "run", "-S", "activation=tanh", "-S", "epochs=2")
 FORMER = {"train-architectures": "train-architecture", "train-techniques": "train-technique",
           "train-penalties": "train-penalty"}  # fmt: skip
 FRONT = ("python", "-m", "stages.repro")  # what `make repro` of a former commit runs
-WHOLE = "everything from nothing"
+WHOLE, TRIED = "everything from nothing", "the loop, a value tried before"
 Column = tuple[str, tuple[str, ...]]  # whose checkout, and its command for stages
 
 
@@ -79,13 +80,14 @@ def against(path: Path, stages: list[str], rounds: int, whole: int) -> str:
         checkouts = {name: Checkout.clone(source, Path(scratch, name)) for name, source in sources.items()}
         for name, front in columns:  # makes the MLflow stores
             _measure(checkouts[name], front, stages[0])
-        measured = [*stages, *(["the loop"] if all([_loops(checkout) for checkout in checkouts.values()]) else [])]
+        loops = all([_loops(checkout) for checkout in checkouts.values()])
+        measured = [stages[0], " ".join(stages), *(["the loop", TRIED] if loops else [])]
         for what in [*measured * rounds, *[WHOLE] * whole]:
             times = found.setdefault(what, {})
             turn = sum(map(len, times.values()))
             for column in columns if turn % 2 == 0 else columns[::-1]:
                 name, front = column
-                if what == "the loop" and front != REPRO:
+                if what in ("the loop", TRIED) and front != REPRO:
                     continue
                 times.setdefault(column, []).append(_measure(checkouts[name], front, what))
                 print(f"{what}: {name} by `{' '.join(front)}` {times[column][-1]:.1f} s", file=sys.stderr)
@@ -101,16 +103,21 @@ def _loops(checkout: Checkout) -> bool:
 
 
 def _measure(checkout: Checkout, front: tuple[str, ...], what: str) -> float:
-    """Return the seconds of a forced stage, of the loop, or of everything."""
+    """Return the seconds of forced stages, of the loop, or of everything."""
     if what == WHOLE:
         with tempfile.TemporaryDirectory() as folder:
             began, ended = Checkout.clone(checkout.source, Path(folder, "whole"), outputs=False).run(*front)
     elif what == "the loop":
         began, ended = checkout.run(*LOOP, **FRESH)
         checkout.reset()
+    elif what == TRIED:
+        checkout.run(*LOOP)
+        checkout.undo()
+        began, ended = checkout.run(*LOOP)
+        checkout.reset()
     else:
-        stage = stage_in((checkout.folder / "dvc.yaml").read_text(), what)
-        began, ended = checkout.run(*front, *FORCED, stage, **FRESH)
+        pipeline = (checkout.folder / "dvc.yaml").read_text()
+        began, ended = checkout.run(*front, *FORCED, *(stage_in(pipeline, one) for one in what.split()), **FRESH)
     return ended - began
 
 
@@ -130,7 +137,8 @@ def against_table(found: dict[str, dict[Column, list[float]]], columns: list[Col
     lines = [f"| {' | '.join(titles)} |", "|" + "---|" * len(titles)]
     for what, times in found.items():
         medians = {column: statistics.median(values) for column, values in times.items()}
-        cells = [what, f"{medians[this]:.1f}"]
+        name = f"{number} stages" if (number := len(what.split(" train-"))) > 1 else what
+        cells = [name, f"{medians[this]:.1f}"]
         for column in others:
             known = column in medians
             cells += [f"{medians[column]:.1f}", f"{medians[this] / medians[column]:.2f}"] if known else ["", ""]
@@ -160,7 +168,7 @@ def main() -> None:
     if arguments.against:
         title, option = "Against another checkout", " --against PATH"
         found = against(arguments.against.resolve(), list(arguments.stages), arguments.rounds, arguments.whole)
-        about = f"Medians {on}, each stage by `dvc repro --force --single-item`, trained anew, on both sides by turns."
+        about = f"Medians {on}, by turns. Stages by `dvc repro --force --single-item`, in one command, trained anew."
     else:
         title, option = "By phase", ""
         found = breakdown(arguments.rounds)
