@@ -16,11 +16,20 @@ def main() -> None:
     read = results.read(params)
     on = f"on {read.metrics['dataset']}"
     drawn = {
-        "accuracy.png": figures.accuracies(read.replicates, read.published, f"Test accuracy of every variant {on}"),
+        "accuracy.png": figures.accuracies(
+            read.replicates, read.table, read.published, f"Test accuracy of every variant {on}"
+        ),
         **{
             figures.map_name(study): figures.heat_map(means, f"Mean test accuracy of {study} {on}")
             for study, means in results.grids(read).items()
         },
+        **{
+            figures.interaction_name(study): figures.interaction(
+                effects, results.across(read, study), f"What {effects['factor'].iloc[0]} does in {study} {on}"
+            )
+            for study, effects in results.interactions(read).items()
+        },
+        "costs.png": figures.costs(results.costs(read), f"Test accuracy {on}, and what it costs"),
         "curves.png": figures.validation_curves(
             results.best_curves(read), f"The candidate and the best of each study {on}"
         ),

@@ -40,7 +40,7 @@ def main() -> None:
         "statistics.json": comparisons.summary(comparison, joint),
         "hardest.json": tables.hardest([everything[i] for i in comparison.first], labels, images),
         "candidate_predictions.csv": pd.DataFrame({"actual": labels, "predicted": everything[-1].predicted[0]}),
-        "champion.json": tables.champion(table, everything),
+        "champion.json": tables.champion(everything, labels),
         "metrics.json": tables.headline(table, everything[-1], dataset["name"]),
     }
     for name, content in written.items():

@@ -1,7 +1,7 @@
 """What can be said of the variants beyond chance: intervals, ranks, all pairs, the candidate's duels.
 
-Variants whose probabilities are the same to the bit, seed by seed, are one model: it is estimated once, and no pair of
-them is tested.
+Variants whose probabilities are the same to the bit, seed by seed, are one model: it is estimated once, no pair of them
+is tested, and what is counted, a place or how many it beats, is counted over distinct models.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,8 @@ from mnist_mlp.evaluation import statistics
 from mnist_mlp.evaluation.predictions import Predictions
 from mnist_mlp.evaluation.statistics import ALPHA
 
-SEEDS = (2, 5, 10)
+SEEDS = (2, 4, 10)
+RATIO = 6  # of a model's sd over seeds to the others', that Bartlett's test should notice
 
 
 @dataclass(frozen=True)
@@ -36,14 +37,21 @@ class Comparison:
         """The first variant of each model: [K]."""
         return np.unique(self.model, return_index=True)[1]
 
+    @property
+    def studied(self) -> np.ndarray:
+        """The models that the studies have, all but a candidate's own; the candidate's where there is no study."""
+        return np.unique(self.model[:-1] if len(self.model) > 1 else self.model)
+
     @cached_property
     def pairs(self) -> pd.DataFrame:
         """All pairs of distinct models: their indices, the difference, its chance, the verdict.
 
         difference: of mean test accuracies, the first less the second; its standard errors by images and by seeds; the
         95 % interval of this pair alone; p of no difference, and Holm's over all pairs; verdict: `better`, `worse`
-        (the first, p_holm < 0.05) or `undecided`. Where the seeds' variance is unknown there are no interval and no
-        verdict, and p, of two models of one seed each, is McNemar's: of these two runs alone.
+        (the first, p_holm < 0.05) or `undecided`; seeds_needed: how many seeds each would decide it among all pairs,
+        with 80 % power and if it is as large as it looks, missing where 100 aren't enough. Where the seeds' variance is
+        unknown there are no interval and no verdict, and p, of two models of one seed each, is McNemar's: of these two
+        runs alone.
         """
         index, weights = statistics.pairs(len(self.estimates.accuracy))
         contrasts = statistics.contrasts(self.estimates, weights)
@@ -54,7 +62,12 @@ class Comparison:
         decided = (table["p_holm"] < ALPHA) & ~single
         words = np.where(table["difference"] > 0, "better", "worse")
         columns = {"first": index[:, 0], "second": index[:, 1]}
-        return pd.DataFrame(columns).join(table).assign(verdict=np.where(decided, words, "undecided"))
+        needed = statistics.seeds_needed(self.estimates, weights, len(index))
+        return (
+            pd.DataFrame(columns)
+            .join(table)
+            .assign(verdict=np.where(decided, words, "undecided"), seeds_needed=pd.array(needed, dtype="Int64"))
+        )
 
 
 def compare(predictions: list[Predictions], labels: np.ndarray) -> Comparison:
@@ -64,7 +77,8 @@ def compare(predictions: list[Predictions], labels: np.ndarray) -> Comparison:
     distinct = [predictions[i] for i in np.unique(model, return_index=True)[1]]
     studies = list(dict.fromkeys(one.variant.study for one in predictions[:-1]))
     pool = [studies.index(one.variant.study) if one.variant.study in studies else None for one in distinct]
-    estimates = statistics.estimate([one.predicted == labels for one in distinct], pool, len(studies))
+    hits, seeds = [one.predicted == labels for one in distinct], [list(one.variant.seeds) for one in distinct]
+    estimates = statistics.estimate(hits, pool, len(studies), seeds)
     return Comparison(predictions, labels, model, estimates, studies)
 
 
@@ -72,13 +86,15 @@ def variants(comparison: Comparison, bins: pd.DataFrame) -> pd.DataFrame:
     """Return one row per variant: its accuracy on the test images and how sure that is, its twin, its duel.
 
     bins: of `tables.calibration`. Columns: replicates; test_accuracy (their mean) and test_accuracy_sd (ddof 1; missing
-    for one); rank (1 is best, ties share the better); identical_to (the first variant whose probabilities are the same
-    to the bit, seed by seed); error_images, error_seeds, low, high (standard errors of test_accuracy by each source of
-    chance, its 95 % interval over both); run_sd (the sd over seeds of one run's accuracy that these reckon with);
-    run_low, run_high (the 95 % interval for one more run, of a new seed on the same images); rank_low, rank_high (95 %
-    of its places over draws of images and seeds); better, worse (how many variants are so beyond doubt, among all
-    pairs); calibration_error (the expected calibration error: the bins' mean distance of confidence and accuracy); and
-    the columns of `duels`.
+    for one); rank (among the distinct models, 1 is best, ties share the better); identical_to (the first variant whose
+    probabilities are the same to the bit, seed by seed); error_images, error_seeds, low, high (standard errors of
+    test_accuracy by each source of chance, its 95 % interval over both); run_sd (the sd over seeds of one run's
+    accuracy that these reckon with); run_low, run_high (the 95 % interval for one more run, of a new seed on the same
+    images); rank_low, rank_high (95 % of its places over draws of images and seeds); beats, beaten_by (how many
+    distinct models are significantly worse, better, among all pairs); behind, behind_low, behind_high (its accuracy
+    less the best other one's among the studies' models, with simultaneous 95 % intervals, of `statistics.shortfalls`:
+    it may be the best where they reach above 0); calibration_error (the expected calibration error: the bins' mean
+    distance of confidence and accuracy); and the columns of `duels`.
     """
     predictions, model, estimates = comparison.predictions, comparison.model, comparison.estimates
     scores = [one.outputs.finals["test_accuracy"].to_numpy() for one in predictions]
@@ -86,7 +102,8 @@ def variants(comparison: Comparison, bins: pd.DataFrame) -> pd.DataFrame:
     table["replicates"] = [len(score) for score in scores]
     table["test_accuracy"] = [round(one.outputs.means["test_accuracy"], 9) for one in predictions]  # ties are ties
     table["test_accuracy_sd"] = [score.std(ddof=1) if len(score) > 1 else np.nan for score in scores]
-    table["rank"] = table["test_accuracy"].rank(ascending=False, method="min").astype(int)
+    distinct = table["test_accuracy"].iloc[comparison.first]
+    table["rank"] = [1 + int((distinct > accuracy).sum()) for accuracy in table["test_accuracy"]]
     names = table["study"] + "/" + table["variant"]
     first = comparison.first[model]
     table["identical_to"] = names.iloc[first].where(first != np.arange(len(first)), None).to_numpy()
@@ -98,16 +115,18 @@ def variants(comparison: Comparison, bins: pd.DataFrame) -> pd.DataFrame:
     table["run_sd"] = np.sqrt(estimates.run)[model]
     another = statistics.quantile(freedom) * np.sqrt(estimates.run * (1 + 1 / estimates.replicates))
     table["run_low"], table["run_high"] = ((estimates.accuracy + sign * another)[model] for sign in (-1, 1))
-    copies = np.bincount(model)
-    places = statistics.rank_intervals(estimates, copies)[model]
+    places = statistics.rank_intervals(estimates)[model]
     table["rank_low"], table["rank_high"] = (pd.array(column, dtype="Int64") for column in places.T)
-    better, worse = np.zeros(len(copies), int), np.zeros(len(copies), int)
-    pairs = comparison.pairs
-    for verdict, winner, loser in (("better", "first", "second"), ("worse", "second", "first")):
-        won = pairs[pairs["verdict"] == verdict]
-        np.add.at(better, won[loser], copies[won[winner]])
-        np.add.at(worse, won[winner], copies[won[loser]])
-    table["better"], table["worse"] = better[model], worse[model]
+    pairs, models = comparison.pairs, len(estimates.accuracy)
+    better, worse = (pairs[pairs["verdict"] == verdict] for verdict in ("better", "worse"))
+    for column, sides in (("beats", ("first", "second")), ("beaten_by", ("second", "first"))):
+        won = np.concatenate([better[sides[0]], worse[sides[1]]])
+        table[column] = np.bincount(won, minlength=models)[model]
+    studied = comparison.studied
+    for column, values in zip(
+        ("behind", "behind_low", "behind_high"), statistics.shortfalls(estimates.chosen(studied)), strict=True
+    ):
+        table[column] = pd.Series(values, studied).reindex(model).to_numpy()
     table["calibration_error"] = _calibration_errors(bins).reindex(names).to_numpy()
     return table.join(duels(comparison))
 
@@ -144,12 +163,14 @@ def named_pairs(comparison: Comparison) -> pd.DataFrame:
     return pd.DataFrame(columns).join(comparison.pairs.drop(columns=["first", "second"]))
 
 
-def summary(comparison: Comparison, joint: dict[str, dict[str, float]]) -> dict[str, Any]:
-    """Return what no table holds: how fair it is to pool the seeds' variance, and what this many seeds can show.
+def summary(comparison: Comparison, joint: dict[str, dict[str, tuple[float, float]]]) -> dict[str, Any]:
+    """Return what no table holds: the best's accuracy, chosen and scored apart; what the effects of a factor are at
+    once, how fair it is to pool the seeds' variance, and what this many seeds can show.
 
-    joint: by study, the p of all effects of a factor. smallest: by number of seeds, the smallest difference between two
-    typical models of the study that counts, for a pair picked in advance and for all pairs. A study whose models all
-    count in an earlier study has no numbers of its own: they are null, and its models are 0."""
+    joint: by study, of all effects of a factor, p and what it could have seen. smallest: by number of seeds, the
+    smallest difference between two typical models of the study that is found with 80 % power, for a pair picked in
+    advance and for all pairs. A study whose models all count in an earlier study has no numbers of its own: they are
+    null, and its models are 0."""
     estimates, pairs, studies = comparison.estimates, comparison.pairs, {}
     for i, study in enumerate(comparison.studies):
         members = estimates.pool == i
@@ -163,6 +184,7 @@ def summary(comparison: Comparison, joint: dict[str, dict[str, float]]) -> dict[
             "run_sd": float(np.median(np.sqrt(estimates.run[members]))) if members.any() else np.nan,
             "bartlett_p": alike,
             "bartlett_p_unscaled": unscaled,
+            "bartlett_power": statistics.bartlett_power(estimates, i, RATIO),
         }
         smallest = {
             str(number): {
@@ -173,8 +195,16 @@ def summary(comparison: Comparison, joint: dict[str, dict[str, float]]) -> dict[
         }
         studies[study] = _rounded(numbers) | {"smallest": {key: _rounded(row) for key, row in smallest.items()}}
     decided = int((pairs["verdict"] != "undecided").sum())
+    studied = [comparison.predictions[i].predicted == comparison.labels for i in comparison.first[comparison.studied]]
     numbers = {"models": len(estimates.accuracy), "pairs": len(pairs), "decided": decided}
-    return numbers | {"joint_p": {study: _rounded(each) for study, each in joint.items()}, "studies": studies}
+    return numbers | {
+        "best_apart": round(statistics.chosen_apart(studied), 6),
+        "joint": {
+            study: {what: _rounded({"p": p, "visible": visible}) for what, (p, visible) in each.items()}
+            for study, each in joint.items()
+        },
+        "studies": studies,
+    }
 
 
 def _calibration_errors(bins: pd.DataFrame) -> pd.Series:

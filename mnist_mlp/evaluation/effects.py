@@ -15,32 +15,33 @@ from mnist_mlp.evaluation import statistics
 from mnist_mlp.evaluation.comparisons import Comparison
 
 COLUMNS = ["study", "factor", "level", "reference", "within"]
-ESTIMATES = ["difference", "error_images", "error_seeds", "low", "high", "p", "p_holm"]
+ESTIMATES = ["difference", "error_images", "error_seeds", "low", "high", "p", "family_low", "family_high", "p_family",
+             "p_alike", "visible", "seeds_needed"]  # fmt: skip
+Joint = dict[str, dict[str, tuple[float, float]]]
 
 
-def effects(params: Params, comparison: Comparison) -> tuple[pd.DataFrame, dict[str, dict[str, float]]]:
-    """Return one row per effect, and by study the p of all effects of a factor, or of two factors' interaction.
+def effects(params: Params, comparison: Comparison) -> tuple[pd.DataFrame, Joint]:
+    """Return one row per effect, and by study what can be said of all effects of a factor or an interaction at once.
 
     level against reference; within: the levels of the other factors that it is seen with, or missing, where it is an
-    average over the grid; difference in mean test accuracy, its standard errors by images and by seeds, its 95 %
-    interval, p, and Holm's p over the factor's rows that are, or aren't, averages. Joint p: by `<factor>`, and
-    `<factor> x <factor>`.
+    average over the grid; difference in mean test accuracy, its standard errors by images and by seeds, its own 95 %
+    interval and p; the simultaneous 95 % interval and p of all averages of all studies as one family, or of all others
+    as another; of averages p_alike, that the effect is the same with all of the other levels (Holm, over all of
+    them); visible: how large an effect the family finds with 80 % power; seeds_needed: with which this one would be,
+    if it is as large as it looks, missing where 100 aren't enough. At once: by `<factor>` and `<factor> x <factor>`, p
+    and the single effect that it finds with 80 % power.
     """
-    tables, joint = [pd.DataFrame(columns=[*COLUMNS, *ESTIMATES])], {}
+    rows, joint = [], {}
     models = len(comparison.estimates.accuracy)
     for study in params.studies:
         grid = grid_of(params, comparison, study)
         if grid is None:
             continue
-        rows = [(study, *row) for factor in range(len(grid.factors)) for row in grid.effects(factor, models)]
-        if rows:
-            tables.append(_table(rows, comparison))
+        rows += [(study, *row) for factor in range(len(grid.factors)) for row in grid.effects(factor, models)]
         joint[study] = {
-            name: statistics.joint_p(comparison.estimates, np.array(lines))
-            for name, lines in grid.joint(models)
-            if lines
+            name: statistics.joint(comparison.estimates, np.array(lines)) for name, lines in grid.joint(models) if lines
         }
-    return pd.concat([table for table in tables if len(table)] or tables, ignore_index=True), joint
+    return _table(rows, comparison), joint
 
 
 @dataclass(frozen=True)
@@ -125,11 +126,42 @@ def reference(params: Params, study: str) -> tuple[str, str] | None:
 
 
 def _table(rows: list[tuple], comparison: Comparison) -> pd.DataFrame:
-    contrasts = statistics.contrasts(comparison.estimates, np.array([row[-1] for row in rows]))
+    table = pd.DataFrame([row[:-1] for row in rows], columns=COLUMNS)
+    if table.empty:
+        return table.reindex(columns=[*COLUMNS, *ESTIMATES])
+    estimates, weights = comparison.estimates, np.array([row[-1] for row in rows])
+    contrasts = statistics.contrasts(estimates, weights)
     low, high = contrasts.interval()
-    table = pd.DataFrame([row[:-1] for row in rows], columns=COLUMNS).assign(
+    table = table.assign(
         difference=contrasts.value, error_images=contrasts.error_images, error_seeds=contrasts.error_seeds,
-        low=low, high=high, p=contrasts.p,
+        low=low, high=high, p=contrasts.p, p_alike=_alike(table, estimates, weights),
     )  # fmt: skip
-    family = table["factor"] + table["within"].isna().astype(str)
-    return table.assign(p_holm=table.groupby(family)["p"].transform(lambda p: statistics.holm(p.to_numpy())))
+    for members in (table["within"].isna().to_numpy(), table["within"].notna().to_numpy()):
+        number = int(members.sum())
+        if number:
+            own = statistics.family(estimates, weights[members])
+            visible = statistics.visible(contrasts.freedom[members], contrasts.error[members], number)
+            needed = statistics.seeds_needed(estimates, weights[members], number)
+            table.loc[members, ["family_low", "family_high", "p_family"]] = np.column_stack(own)
+            table.loc[members, ["visible", "seeds_needed"]] = np.column_stack([visible, needed])
+    return table.astype({"seeds_needed": "Int64"})[[*COLUMNS, *ESTIMATES]]
+
+
+def _alike(table: pd.DataFrame, estimates: statistics.Estimates, weights: np.ndarray) -> pd.Series:
+    """Return, of averages, Holm's p that the effect is the same with every level of the other factors."""
+    p = pd.Series(np.nan, table.index)
+    for _, group in table.groupby(["study", "factor", "level"], sort=False):
+        average, within = group.index[group["within"].isna()], group.index[group["within"].notna()]
+        if len(within) > 1:
+            lines = weights[within[1:]] - weights[within[0]]
+            p[average] = statistics.joint(estimates, _independent(lines))[0]
+    return pd.Series(statistics.holm(p.to_numpy()), table.index)
+
+
+def _independent(lines: np.ndarray) -> np.ndarray:
+    """Return the first of the lines that no earlier ones make up: identical models leave some."""
+    kept: list[np.ndarray] = []
+    for line in lines:
+        if np.linalg.matrix_rank(np.array([*kept, line])) > len(kept):
+            kept.append(line)
+    return np.array(kept).reshape(len(kept), lines.shape[1])

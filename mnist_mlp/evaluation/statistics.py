@@ -4,11 +4,14 @@ A model's accuracy is estimated from replicates r (seeds), all scored on the sam
 Within a model that layout is crossed, so the variance of its mean accuracy is that of two-way random effects (as for
 readers and cases in radiology: Gallas, "One-shot estimate of MRMC variance: AUC", 2006):
 
-    variance = images + seeds,   images = (S - W / R) / n,   seeds = s^2 / R
+    variance = images + seeds,   images = C / n,   seeds = s^2 / R
 
-S: the variance over images of the replicates' mean; W: the interaction's mean square, which is in s^2 too and must
-not be counted twice; s^2: the variance of a run's accuracy over seeds. Models share the images, so S is a covariance
-matrix, and whatever is asked of the models (an accuracy, a difference, an effect over a grid) is a contrast of it.
+C: the covariance over images of two runs of different seeds; s^2: the variance of a run's accuracy over seeds, which
+holds what belongs to one seed and one image too. Models share the images, so C is a covariance matrix of them, and
+whatever is asked of the models (an accuracy, a difference, an effect over a grid) is a contrast of it. Models share
+seeds as well, and two runs of one seed err alike a little beyond what the images do (their first weights and the order
+of the images are the same): only pairs of different seeds tell of the images. What they share by their seed counts as
+if it were each one's own, which makes a difference look a little less sure than it is, never more.
 
 A few seeds tell next to nothing about one model's s^2. It is pooled over the models of a study, as a multiple (the
 dispersion) of the binomial variance p (1 - p) / n: a model with 13 % errors scatters more than one with 2 %, while
@@ -16,12 +19,17 @@ their dispersions are alike. A contrast whose own models' seeds scatter more tha
 say of this rule and of others: docs/statistics.md.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
-from scipy.special import bdtr, fdtrc, stdtr, stdtrit
+from scipy.optimize import brentq
+from scipy.special import bdtr, fdtrc, fdtri, ncfdtr, ndtr, ndtri, stdtr, stdtrit
 
 LEVEL = 0.95
+POWER = 0.8  # with which a difference that is called visible is found
+MOST_SEEDS = 100  # that anybody would train
+DECENTRED = 2.0 ** np.arange(11)  # noncentralities of F distributions; far beyond, they aren't numbers
 ALPHA = 1 - LEVEL  # the chance of any wrong verdict among all pairs, and among the candidate's duels
 DRAWS = 10_000
 SEED = 0  # of every draw: the report is reproducible
@@ -56,6 +64,13 @@ class Estimates:
         """The variance of a run's accuracy, were each image right or wrong by a toss of its own: [K]."""
         return self.accuracy * (1 - self.accuracy) / self.runs.shape[1]
 
+    def chosen(self, models: np.ndarray) -> "Estimates":
+        """Return the estimates of some of the models: their indices."""
+        taken = {
+            name: getattr(self, name)[models] for name in ("accuracy", "own", "pooled", "replicates", "pool", "runs")
+        }
+        return replace(self, images=self.images[np.ix_(models, models)], **taken)
+
 
 @dataclass(frozen=True)
 class Contrasts:
@@ -85,21 +100,19 @@ class Contrasts:
         return self.value - half, self.value + half
 
 
-def estimate(hits: list[np.ndarray], study: list[int | None], number: int | None = None) -> Estimates:
+def estimate(
+    hits: list[np.ndarray], study: list[int | None], number: int | None = None, seeds: list[list[int]] | None = None
+) -> Estimates:
     """Estimate models from hits: a bool [replicates, n] for each, all of the same images; study: its pool, 0, 1, ...
 
     A model without study (None), the candidate, borrows from the pools together. number: of pools, if the last of them
-    may be without a model."""
+    may be without a model. seeds: of each model's replicates, by default 0, 1, ..."""
     n = hits[0].shape[1]
     replicates = np.array([len(hit) for hit in hits])
     scores = [hit.mean(axis=1) for hit in hits]
     accuracy = np.array([score.mean() for score in scores])
     own = np.array([score.var(ddof=1) if len(score) > 1 else 0.0 for score in scores])
-    within = np.array([hit.var(axis=0, ddof=1).mean() if len(hit) > 1 else 0.0 for hit in hits])
-    interaction = np.maximum(within - own, 0) * n / max(n - 1, 1)
-    means = np.stack([hit.mean(axis=0, dtype=np.float32) for hit in hits]).astype(np.float64)
-    centred = means - accuracy[:, None]
-    images = (centred @ centred.T / max(n - 1, 1) - np.diag(interaction / replicates)) / n
+    images = _images(hits, seeds or [list(range(count)) for count in replicates])
 
     binomial = accuracy * (1 - accuracy) / n
     if number is None:
@@ -113,6 +126,26 @@ def estimate(hits: list[np.ndarray], study: list[int | None], number: int | None
             dispersion[s] = np.average(own[counted] / binomial[counted], weights=replicates[counted] - 1)
     pooled, runs = dispersion[member] * binomial, np.stack([hit[0] for hit in hits])
     return Estimates(accuracy, images, own, pooled, replicates, member, dispersion, freedom, runs)
+
+
+def _images(hits: list[np.ndarray], seeds: list[list[int]]) -> np.ndarray:
+    """Return the covariance of the models' accuracies by the choice of images, [K, K]: of pairs of runs of different
+    seeds, or of the same one where two models have no other."""
+    models, n = len(hits), hits[0].shape[1]
+    total, same, alike = np.zeros((models, n)), np.zeros((models, models)), np.zeros((models, models))
+    for seed in sorted({seed for own in seeds for seed in own}):
+        here = [k for k in range(models) if seed in seeds[k]]
+        runs = np.zeros((models, n))
+        runs[here] = np.stack([hits[k][seeds[k].index(seed)] for k in here])
+        runs[here] -= runs[here].mean(axis=1, keepdims=True)
+        total += runs
+        same += runs @ runs.T
+        alike[np.ix_(here, here)] += 1
+    replicates = np.array([len(own) for own in seeds])
+    every, products = np.outer(replicates, replicates), total @ total.T
+    apart = every - alike
+    mean = np.where(apart > 0, (products - same) / np.maximum(apart, 1), products / every)
+    return mean / max(n - 1, 1) / n
 
 
 def contrasts(estimates: Estimates, weights: np.ndarray) -> Contrasts:
@@ -134,17 +167,29 @@ def contrasts(estimates: Estimates, weights: np.ndarray) -> Contrasts:
     return Contrasts(weights @ estimates.accuracy, *errors, np.where(np.isfinite(freedom), freedom, np.inf))
 
 
-def joint_p(estimates: Estimates, weights: np.ndarray) -> float:
-    """Return the p of Wald's F test that all of these contrasts are nothing. weights: [Q, K], linearly independent."""
+def joint(estimates: Estimates, weights: np.ndarray) -> tuple[float, float]:
+    """Return the p of Wald's F test that all of these contrasts are nothing, and what it could have seen.
+
+    weights: [Q, K], linearly independent. The latter: how large one of them alone, a typical one, must be to be found
+    with 80 % power. Both missing where the seeds are unknown."""
     involved = (weights != 0).any(axis=0)
     own, pooled = (np.where(involved, v / estimates.replicates, 0) for v in (estimates.own, estimates.pooled))
-    if not pooled.sum() > 0:
-        return np.nan
+    if not pooled.sum() > 0 or not len(weights):
+        return np.nan, np.nan
     seeds = pooled * max(own.sum() / pooled.sum(), 1.0)
     covariance, values = weights @ (estimates.images + np.diag(seeds)) @ weights.T, weights @ estimates.accuracy
-    statistic = values @ np.linalg.pinv(covariance, hermitian=True) @ values / len(weights)
-    used = np.unique(estimates.pool[involved])
-    return float(fdtrc(len(weights), estimates.freedom[used].sum(), max(statistic, 0.0)))
+    inverse = np.linalg.pinv(covariance, hermitian=True)
+    number, freedom = len(weights), estimates.freedom[np.unique(estimates.pool[involved])].sum()
+    p = fdtrc(number, freedom, max(values @ inverse @ values / number, 0.0))
+    critical = fdtri(number, freedom, LEVEL)
+
+    def missed(decentred: float) -> float:
+        return float(ncfdtr(number, freedom, decentred, critical)) - (1 - POWER)
+
+    found = next((bound for bound in DECENTRED if missed(bound) < 0), None)
+    if found is None:
+        return float(p), np.nan
+    return float(p), float(np.sqrt(brentq(missed, 0.0, found) / np.median(np.diag(inverse))))
 
 
 def pairs(models: int) -> tuple[np.ndarray, np.ndarray]:
@@ -174,20 +219,85 @@ def holm(p: np.ndarray) -> np.ndarray:
     return corrected
 
 
-def rank_intervals(estimates: Estimates, copies: np.ndarray, level: float = LEVEL) -> np.ndarray:
+def family(estimates: Estimates, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the ends of simultaneous 95 % intervals of contrasts, and their p as one family: [Q] each.
+
+    weights: [Q, K]. With 95 % all of the intervals hold the truth, and one holds 0 exactly if its p is 0.05 or more.
+    By the distribution of the smallest p of 10,000 draws of contrasts that are correlated as these are. Missing values
+    are no members."""
+    made = contrasts(estimates, weights)
+    low, high, p = (np.full(len(weights), np.nan) for _ in range(3))
+    known = np.isfinite(made.p) & (made.error > 0)
+    if not known.any():
+        return low, high, p
+    lines = weights[known]
+    seeds = np.diag(np.where(np.isfinite(estimates.run), estimates.run, 0) / estimates.replicates)
+    covariance = lines @ (estimates.images + seeds) @ lines.T
+    scale = np.sqrt(np.maximum(np.diag(covariance), 1e-300))
+    drawn = np.random.default_rng(SEED).standard_normal((DRAWS, len(lines))) @ _root(
+        covariance / scale / scale[:, None]
+    )
+    spread = np.sqrt((drawn**2).mean(axis=0))  # 1, but for what made the matrix one of correlations
+    smallest = np.sort(2 * ndtr(-np.abs(drawn / spread).max(axis=1)))
+    critical = np.quantile(smallest, ALPHA, method="lower")
+    half = stdtrit(np.minimum(made.freedom[known], 1e9), 1 - critical / 2) * made.error[known]
+    low[known], high[known] = made.value[known] - half, made.value[known] + half
+    p[known] = np.searchsorted(smallest, made.p[known], side="right") / DRAWS
+    return low, high, p
+
+
+def shortfalls(estimates: Estimates) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return each model's accuracy less the best other's, and the ends of that's simultaneous 95 % intervals: [K] each.
+
+    Hsu's constrained intervals, each model's comparisons with all others by Bonferroni. With 95 %, the models whose
+    interval reaches above 0 hold the true best among them (Gupta 1965). Missing where the seeds of any are unknown."""
+    models = len(estimates.accuracy)
+    value, low, high = (np.full(models, np.nan) for _ in range(3))
+    if models < 2:
+        return value, low, high
+    index, weights = pairs(models)
+    made = contrasts(estimates, weights)
+    difference, half = np.full((models, models), np.inf), np.full((models, models), np.inf)
+    reach = quantile(made.freedom, 1 - 2 * ALPHA / (models - 1)) * made.error
+    for sign, (one, other) in ((1, index.T), (-1, index.T[::-1])):
+        difference[one, other], half[one, other] = sign * made.value, reach
+    value = difference.min(axis=1)
+    if np.isnan(made.error).any():
+        return value, low, high
+    high = np.maximum((difference + half).min(axis=1), 0.0)
+    may = high > 0
+    ahead = np.where(may, difference - np.where(np.isfinite(half), half, 0.0), np.inf).min(axis=1)
+    return value, np.where(may & (may.sum() == 1), 0.0, np.minimum(ahead, 0.0)), high
+
+
+def chosen_apart(hits: list[np.ndarray]) -> float:
+    """Return the mean accuracy of the best model where it is chosen and scored apart, which flatters no one.
+
+    It is chosen by half of each model's seeds on half of the images, and scored by the other seeds on the other
+    images: the mean of the four ways to do so. A model of one seed is chosen and scored by that one. hits: as for
+    `estimate`."""
+    scores = []
+    for images, seeds in product((0, 1), (0, 1)):
+        own = [_half(hit, seeds)[:, images::2].mean() for hit in hits]
+        scores.append(_half(hits[int(np.argmax(own))], 1 - seeds)[:, 1 - images :: 2].mean())
+    return float(np.mean(scores))
+
+
+def _half(hits: np.ndarray, which: int) -> np.ndarray:
+    return hits[which::2] if len(hits) > 1 else hits
+
+
+def rank_intervals(estimates: Estimates, level: float = LEVEL) -> np.ndarray:
     """Return the places that 95 % of 10,000 draws of images and seeds give each model, 1 the best: [K, 2].
 
-    copies: how many variants are this model, [K]; they share a place, and those below come after them all. The images'
-    part is drawn from the normal distribution that a bootstrap over thousands of them comes to; a seed's part has the
-    tails of its pool's degrees of freedom. Missing where the seeds of any model are unknown.
+    The images' part is drawn from the normal distribution that a bootstrap over thousands of them comes to; a seed's
+    part has the tails of its pool's degrees of freedom. Missing where the seeds of any model are unknown.
     """
     models = len(estimates.accuracy)
     if not np.isfinite(estimates.run).all():
         return np.full((models, 2), np.nan)
     generator = np.random.default_rng(SEED)
-    values, vectors = np.linalg.eigh(estimates.images)
-    factor = vectors * np.sqrt(np.maximum(values, 0))
-    drawn = estimates.accuracy + generator.standard_normal((DRAWS, models)) @ factor.T
+    drawn = estimates.accuracy + generator.standard_normal((DRAWS, models)) @ _root(estimates.images)
     freedom = np.maximum(estimates.freedom, 1)
     tails = np.sqrt(freedom / generator.chisquare(freedom, (DRAWS, len(freedom))))
     drawn += (
@@ -195,11 +305,14 @@ def rank_intervals(estimates: Estimates, copies: np.ndarray, level: float = LEVE
         * np.sqrt(estimates.run / estimates.replicates)
         * tails[:, estimates.pool]
     )
-    order = np.argsort(-drawn, axis=1)
-    ahead = np.cumsum(copies[order], axis=1) - copies[order]
-    places = np.empty_like(order)
-    np.put_along_axis(places, order, 1 + ahead, axis=1)
+    places = (-drawn).argsort(axis=1).argsort(axis=1) + 1
     return np.quantile(places, [(1 - level) / 2, (1 + level) / 2], axis=0, method="inverted_cdf").T
+
+
+def _root(covariance: np.ndarray) -> np.ndarray:
+    """Return the matrix that gives independent normal draws, as rows, this covariance; what is negative is nothing."""
+    values, vectors = np.linalg.eigh(covariance)
+    return (vectors * np.sqrt(np.maximum(values, 0))).T
 
 
 def quantile(freedom: np.ndarray | float, level: float = LEVEL) -> np.ndarray:
@@ -207,10 +320,17 @@ def quantile(freedom: np.ndarray | float, level: float = LEVEL) -> np.ndarray:
     return stdtrit(np.minimum(freedom, 1e9), (1 + level) / 2)
 
 
-def smallest_difference(estimates: Estimates, pool: int, replicates: int, tests: int = 1) -> float:
-    """Return the smallest difference between two typical models of a pool that counts with this many seeds each.
+def visible(freedom: np.ndarray | float, error: np.ndarray | float, tests: int = 1) -> np.ndarray:
+    """Return how large a difference of this standard error must be to be found with 80 % power.
 
-    tests: how many differences are looked at (Bonferroni's bound, Holm's first step)."""
+    tests: how many are looked at (Bonferroni's bound, Holm's first step)."""
+    return (quantile(freedom, 1 - ALPHA / max(tests, 1)) + stdtrit(np.minimum(freedom, 1e9), POWER)) * error
+
+
+def smallest_difference(estimates: Estimates, pool: int, replicates: int, tests: int = 1) -> float:
+    """Return the difference between two typical models of a pool that this many seeds each find with 80 % power.
+
+    tests: how many differences are looked at."""
     members = np.flatnonzero(estimates.pool == pool)
     index, weights = pairs(len(members))
     freedom = len(members) * (replicates - 1)
@@ -220,7 +340,30 @@ def smallest_difference(estimates: Estimates, pool: int, replicates: int, tests:
     images = max(float(np.median(np.einsum("qk,qk->q", weights @ covariance, weights))), 0.0)
     seeds = 2 * run / replicates
     satterthwaite = (images + seeds) ** 2 / (images**2 / (estimates.runs.shape[1] - 1) + seeds**2 / freedom)
-    return float(quantile(satterthwaite, 1 - (1 - LEVEL) / tests) * np.sqrt(images + seeds))
+    return float(visible(satterthwaite, np.sqrt(images + seeds), tests))
+
+
+def seeds_needed(estimates: Estimates, weights: np.ndarray, tests: int = 1) -> np.ndarray:
+    """Return how many seeds each would find contrasts, if they are as large as they look, with 80 % power: [Q].
+
+    weights: [Q, K]; tests: how many are looked at. Missing where `MOST_SEEDS` don't, because of the images or else."""
+    made, found = contrasts(estimates, weights), np.full(len(weights), np.nan)
+    run = np.where(np.isfinite(estimates.run), estimates.run, np.inf)
+    with np.errstate(invalid="ignore"):
+        variance = np.where(weights != 0, weights**2 * run, 0).sum(axis=1)
+    models = (weights != 0).sum(axis=1)
+    for replicates in range(MOST_SEEDS, 1, -1):
+        error = np.sqrt(made.error_images**2 + variance / replicates)
+        enough = visible(models * (replicates - 1), error, tests) <= np.abs(made.value)
+        found[enough] = replicates
+    return found
+
+
+def wilson(share: np.ndarray, number: np.ndarray, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ends of Wilson's intervals of binomial shares."""
+    z = ndtri((1 + level) / 2)
+    middle, half = share + z**2 / (2 * number), z * np.sqrt(share * (1 - share) / number + (z / (2 * number)) ** 2)
+    return (middle - half) / (1 + z**2 / number), (middle + half) / (1 + z**2 / number)
 
 
 def homogeneity(estimates: Estimates, pool: int) -> tuple[float, float]:
@@ -240,10 +383,23 @@ def bartlett(variances: np.ndarray, freedom: np.ndarray) -> float:
     variances: none 0; freedom: [K]."""
     if len(variances) < 3:
         return np.nan
-
-    def statistic(variances: np.ndarray) -> np.ndarray:
-        pooled = np.average(variances, axis=-1, weights=freedom)
-        return freedom.sum() * np.log(pooled) - np.log(variances) @ freedom
-
     made = np.random.default_rng(SEED).chisquare(freedom, (DRAWS, len(freedom))) / freedom
-    return float((1 + (statistic(made) >= statistic(variances)).sum()) / (1 + DRAWS))
+    return float((1 + (_bartlett(made, freedom) >= _bartlett(variances, freedom)).sum()) / (1 + DRAWS))
+
+
+def bartlett_power(estimates: Estimates, pool: int, ratio: float) -> float:
+    """Return how often Bartlett's test notices, at 5 %, that one of a pool's models has this multiple of the others'
+    sd over seeds: by simulation."""
+    counted = (estimates.pool == pool) & (estimates.replicates > 1) & (estimates.binomial > 0)
+    freedom = estimates.replicates[counted] - 1
+    if len(freedom) < 3:
+        return np.nan
+    made = np.random.default_rng(SEED).chisquare(freedom, (DRAWS, len(freedom))) / freedom
+    critical = np.quantile(_bartlett(made, freedom), LEVEL)
+    made[:, 0] *= ratio**2
+    return float((_bartlett(made, freedom) > critical).mean())
+
+
+def _bartlett(variances: np.ndarray, freedom: np.ndarray) -> np.ndarray:
+    pooled = np.average(variances, axis=-1, weights=freedom)
+    return freedom.sum() * np.log(pooled) - np.log(variances) @ freedom

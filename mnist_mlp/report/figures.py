@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from itertools import cycle
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -23,6 +23,7 @@ WIDTH, DPI = 9.0, 150
 # Okabe and Ito's palette, told apart by the colour-blind: the same colour for the same thing in every figure.
 TRAIN, VALIDATION = "#0072B2", "#E69F00"
 STUDIES, CANDIDATE = ("#009E73", "#CC79A7", "#56B4E9", "#0072B2", "#E69F00", "#999999"), "#D55E00"
+CALM = 2.0  # points that a heat map's colours span at least
 INK, FAINT = "#333333", "#DDDDDD"
 LABEL = {"loss": "cross-entropy (nats)", "accuracy": "accuracy (%)"}
 TICKS = (0, 20, 40, 60, 70, 80, 85, 90, 92, 94, 95, 96, 97, 97.5, 98, 98.5, 99, 99.2, 99.5, 99.7, 99.9)
@@ -42,6 +43,11 @@ def _alone_with_defaults() -> Iterator[None]:
 def map_name(study: str) -> str:
     """Return the file name of a study's heat map."""
     return f"grid-{study}.png"
+
+
+def interaction_name(study: str) -> str:
+    """Return the file name of a study's interaction plot."""
+    return f"interaction-{study}.png"
 
 
 def study_colours(studies: list[str]) -> dict[str, str]:
@@ -69,16 +75,19 @@ def learning_curves(history: "pd.DataFrame", metric: Literal["loss", "accuracy"]
 
 
 @_alone_with_defaults()
-def accuracies(results: "pd.DataFrame", published: "pd.DataFrame | None", title: str) -> "Figure":
+def accuracies(
+    results: "pd.DataFrame", intervals: "pd.DataFrame", published: "pd.DataFrame | None", title: str
+) -> "Figure":
     """Draw every variant's test accuracy, by study, the best on top; first the candidate, and a line down from it.
 
-    results: columns study, variant, seed, test_accuracy in [0, 1], the candidate last; published: study, variant,
-    test_accuracy, or None. The scale is logarithmic in the error, so that both 88 % and 98.5 % can be read.
+    results: columns study, variant, seed, test_accuracy in [0, 1], the candidate last; intervals: study, variant, low,
+    high; published: study, variant, test_accuracy, or None. The scale is logarithmic in the error, so that both 88 %
+    and 98.5 % can be read.
     """
     from matplotlib.lines import Line2D
 
     scores = results.assign(percent=100 * results["test_accuracy"]).groupby(["study", "variant"], sort=False)["percent"]
-    means = scores.mean()
+    means, ends = scores.mean(), 100 * intervals.set_index(["study", "variant"])[["low", "high"]]
     *studies, candidate = means.index.unique("study")
     figure, axes = _figure(WIDTH, 1.5 + 0.2 * (len(means) + 1.5 * len(studies)))
     rows, y = {0.0: (candidate, candidate)}, 1.5  # y: (study, variant or None for a heading)
@@ -92,10 +101,14 @@ def accuracies(results: "pd.DataFrame", published: "pd.DataFrame | None", title:
     for y, (study, variant) in rows.items():
         if variant is not None:
             dots, colour = scores.get_group((study, variant)), colours[study]
-            axes.plot(dots, [y] * len(dots), "o-", color=colour, markersize=5, alpha=0.5, markeredgewidth=0)
+            axes.plot(ends.loc[study, variant], [y, y], color=colour, linewidth=5, alpha=0.3, solid_capstyle="butt")
+            axes.plot(dots, [y] * len(dots), "o", color=colour, markersize=4, alpha=0.6, markeredgewidth=0)
             axes.plot(dots.mean(), y, "|", color=colour, markersize=11, markeredgewidth=2.5)
     legend = [
-        Line2D([], [], color=INK, marker="o", markersize=5, alpha=0.5, markeredgewidth=0, label="each seed"),
+        Line2D([], [], color=INK, linewidth=5, alpha=0.3, label="95 % interval"),
+        Line2D(
+            [], [], color=INK, marker="o", markersize=4, alpha=0.6, linestyle="", markeredgewidth=0, label="each seed"
+        ),
         Line2D([], [], color=INK, marker="|", markersize=11, markeredgewidth=2.5, linestyle="", label="mean"),
     ]
     if published is not None:
@@ -119,10 +132,13 @@ def accuracies(results: "pd.DataFrame", published: "pd.DataFrame | None", title:
 
 @_alone_with_defaults()
 def heat_map(means: "pd.DataFrame", title: str) -> "Figure":
-    """Draw mean test accuracy in [0, 1] by the levels of two factors: the index's, down, and the columns', across."""
+    """Draw mean test accuracy in [0, 1] by the levels of two factors: the index's, down, and the columns', across.
+
+    The colours span 2 points or more, so that hundredths of a point don't shout."""
     figure, axes = _figure(WIDTH, 1.4 + 0.42 * len(means))
     percent = 100 * means.to_numpy()
-    picture = axes.imshow(percent, cmap="viridis", aspect="auto")
+    most = np.nanmax(percent)
+    picture = axes.imshow(percent, cmap="viridis", aspect="auto", vmin=min(np.nanmin(percent), most - CALM), vmax=most)
     light = np.asarray(picture.norm(percent))
     for (i, j), value in np.ndenumerate(percent):
         if np.isfinite(value):
@@ -135,6 +151,48 @@ def heat_map(means: "pd.DataFrame", title: str) -> "Figure":
     axes.tick_params(length=0)
     axes.set(title=title, xlabel=means.columns.name, ylabel=means.index.name)
     figure.colorbar(picture, label="test accuracy (%)", pad=0.01).outline.set_visible(False)
+    return figure
+
+
+@_alone_with_defaults()
+def interaction(effects: "pd.DataFrame", across: str, title: str) -> "Figure":
+    """Draw what each level does, against its factor's reference, with each level of the other factors.
+
+    effects: level, reference, within, and in [-1, 1] difference, low, high; across: what within is called."""
+    figure, axes = _figure(WIDTH, 4.0)
+    places = {which: x for x, which in enumerate(effects["within"].unique())}
+    levels = effects["level"].unique()
+    for number, (level, colour) in enumerate(zip(levels, cycle(STUDIES))):
+        rows = effects[effects["level"] == level]
+        x = rows["within"].map(places) + 0.5 * (number + 0.5 - len(levels) / 2) / max(len(levels), 1)
+        values = 100 * rows["difference"]
+        reach = np.abs(100 * rows[["low", "high"]].sub(rows["difference"], axis=0)).fillna(0.0).T
+        faint = (*_rgb(colour), 0.4)
+        axes.errorbar(x, values, reach, color=colour, marker="o", linewidth=1, elinewidth=3, ecolor=faint, label=level)
+    axes.axhline(0, color=INK, linewidth=1, linestyle="--")
+    axes.set_xticks(list(places.values()), list(places))
+    axes.set(title=title, xlabel=across, ylabel=f"less {effects['reference'].iloc[0]} (points of test accuracy)")
+    axes.legend(frameon=False, title="bars: 95 % intervals, each by itself", alignment="left")
+    return figure
+
+
+@_alone_with_defaults()
+def costs(table: "pd.DataFrame", title: str) -> "Figure":
+    """Draw test accuracy in [0, 1] against what it costs. table: study, test_accuracy, parameters, work (the number of
+    multiply-adds that each training image costs over all epochs), the candidate last."""
+    figure, axes = _figure(WIDTH, 4.0, number=2)
+    colours = study_colours([study for study in table["study"].unique() if study != "candidate"])
+    words = ("parameters", "multiply-adds per training image, over all epochs")
+    for one, column, label in zip(axes, ("parameters", "work"), words, strict=True):
+        for study, rows in table.groupby("study", sort=False):
+            style = {"marker": "D", "markersize": 7} if study == "candidate" else {"marker": "o", "markersize": 5}
+            style |= {"linestyle": "", "color": colours[study], "alpha": 0.7, "markeredgewidth": 0}
+            one.plot(rows[column], 100 * rows["test_accuracy"], label=study, **style)
+        one.set_xscale("log")
+        _error_scale(one, "y")
+        one.set(xlabel=label, ylabel="test accuracy (%)")
+    axes[0].legend(frameon=False)
+    figure.suptitle(title)
     return figure
 
 
@@ -161,18 +219,26 @@ def save(figure: "Figure", path: Path) -> None:
 
 
 def _figure(
-    width: float, height: float, layout: Literal["constrained"] | None = "constrained"
-) -> tuple["Figure", "Axes"]:
+    width: float, height: float, layout: Literal["constrained"] | None = "constrained", number: int = 1
+) -> tuple["Figure", Any]:
+    """Return a figure and its axes, a list of several."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout=layout)
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.grid(color=FAINT, linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
+    panels = [figure.add_subplot(1, number, i + 1) for i in range(number)]
+    for axes in panels:
+        axes.grid(color=FAINT, linewidth=0.6)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure, panels if number > 1 else panels[0]
+
+
+def _rgb(colour: str) -> tuple[float, float, float]:
+    from matplotlib.colors import to_rgb
+
+    return to_rgb(colour)
 
 
 def _curve(axes: "Axes", history: "pd.DataFrame", column: str, colour: str, label: str) -> None:

@@ -23,9 +23,8 @@ def span(low: float, high: float, of: Callable[[float], str] = percent) -> str:
 
 
 def accuracy(row: pd.Series) -> str:
-    """Return a variant's mean test accuracy in percent ± its sd over seeds. row: of variants.csv."""
-    sd = row["test_accuracy_sd"]
-    return percent(row["test_accuracy"]) + (f" ± {100 * sd:.2f}" if pd.notna(sd) else "")
+    """Return a variant's mean test accuracy in percent, with its 95 % interval. row: of variants.csv."""
+    return " ".join(filter(None, [f"{percent(row['test_accuracy'])} %", span(row["low"], row["high"])]))
 
 
 def chance(p: float) -> str:
@@ -33,9 +32,9 @@ def chance(p: float) -> str:
     return "p unknown" if pd.isna(p) else "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
 
 
-def count(number: int, noun: str) -> str:
+def count(number: int, noun: str, plural: str | None = None) -> str:
     """Return a number and its noun, for example `2 seeds`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def listed(names: list[str], most: int = 99) -> str:

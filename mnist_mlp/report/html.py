@@ -15,7 +15,7 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from mnist_mlp.report import formatting, published, summary
-from mnist_mlp.report.results import Results, grids, identical, warning
+from mnist_mlp.report.results import Results, across, costs, grids, identical, interactions, warning
 
 TICKS = (0, 50, 70, 80, 85, 90, 93, 95, 96, 97, 97.5, 98, 98.5, 99, 99.5, 99.8, 99.9)
 PALETTE = [  # of the studies, on light and on dark paper
@@ -23,8 +23,9 @@ PALETTE = [  # of the studies, on light and on dark paper
     ("#5b4bc4", "#a79bff"), ("#8a3b3b", "#ff9a8f"),
 ]  # fmt: skip
 SIDE = 84  # pixels of the page, of one of the hardest images
-WORDS = {"better": "better", "worse": "worse", "undecided": "undecided", "beats": "beats", "loses": "loses to",
-         "identical": "identical to"}  # fmt: skip
+CALM = 0.02  # of accuracy, that a heat map's colours span at least
+NEXT = 8  # of the models that aren't the best, how many stand beside those that may be
+WORDS = {"undecided": "undecided", "beats": "beats", "loses": "loses to", "identical": "identical to"}
 
 
 def html(results: Results) -> str:
@@ -43,7 +44,14 @@ def html(results: Results) -> str:
         results=results,
         dataset=results.metrics["dataset"],
         warning=warning(results),
-        summary=summary.summary(results),
+        opening=summary.opening(results),
+        findings=summary.summary(results),
+        shortfalls=_shortfalls(results),
+        interactions={study: _interaction(rows) for study, rows in interactions(results).items()},
+        across={study: across(results, study) for study in results.params.studies},
+        duels=_duels(results),
+        gaps=_gaps(results),
+        costs=_costs(results),
         limits=summary.limits(results),
         variants=_variants(results),
         intervals=_intervals(results),
@@ -126,6 +134,103 @@ def _intervals(results: Results) -> dict[str, Any]:
     return {"studies": studies, "ticks": scale.ticks(), "candidate": scale(results.candidate["test_accuracy"])}
 
 
+def _shortfalls(results: Results) -> dict[str, Any]:
+    """Return the distinct models that may be the best, and the next ones: how far each is behind the best other."""
+    shown = results.distinct.head(len(results.unbeaten) + NEXT).dropna(subset=["behind_low", "behind_high"])
+    ends = shown[["behind_low", "behind_high"]].to_numpy()
+    scale = Scale(min(float(ends.min(initial=-0.001)), 0), max(float(ends.max(initial=0.001)), 0))
+    rows = [
+        row._asdict() | {"at": scale(row.behind), "ends": (scale(row.behind_low), scale(row.behind_high)),
+                         "may": row.behind_high > 0}
+        for row in shown.itertuples()
+    ]  # fmt: skip
+    return {"rows": rows, "zero": scale(0), "low": 100 * scale.low, "high": 100 * scale.high}
+
+
+def _interaction(effects: pd.DataFrame) -> dict[str, Any]:
+    """Return an interaction plot over 100 x 60: by level, its line, its points and their own 95 % intervals."""
+    ends = effects[["low", "high", "difference"]].to_numpy(float)
+    scale = Scale(min(np.nanmin(ends), -0.001), max(np.nanmax(ends), 0.001))
+    where, levels = list(effects["within"].unique()), list(effects["level"].unique())
+    wide, lines = 100 / len(where), []
+    for number, level in enumerate(levels):
+        points = []
+        for row in effects[effects["level"] == level].itertuples():
+            x = wide * (where.index(row.within) + 0.5 + 0.5 * ((number + 0.5) / len(levels) - 0.5))
+            ends = [60 - 0.6 * scale(end) for end in (row.low, row.high)] if row.low == row.low else None
+            points.append({"x": round(x, 2), "y": 60 - 0.6 * scale(row.difference), "ends": ends})
+        lines.append({"level": level, "points": points, "shade": f"shade{number % len(PALETTE)}"})
+    step = next(
+        step for step in (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1) if (scale.high - scale.low) / step <= 6
+    )
+    first, last = int(np.ceil(scale.low / step)), int(np.floor(scale.high / step))
+    ticks = [(60 - 0.6 * scale(step * i), f"{100 * step * i:+g}" if i else "0") for i in range(first, last + 1)]
+    return {"lines": lines, "where": where, "zero": 60 - 0.6 * scale(0), "ticks": ticks,
+            "reference": effects["reference"].iloc[0], "factor": effects["factor"].iloc[0]}  # fmt: skip
+
+
+def _duels(results: Results) -> dict[str, Any]:
+    """Return where the candidate's accuracy and the distinct models' are, by verdict."""
+    own = results.candidate
+    values = pd.concat(
+        [results.distinct["test_accuracy"], own[["test_accuracy", "low", "high"]].astype(float)]
+    ).dropna()
+    scale = Scale(float(values.min()), min(float(values.max()) + 0.001, 0.9995), errors=True)
+    models = {
+        verdict: [scale(x) for x in rows["test_accuracy"]] for verdict, rows in results.distinct.groupby("verdict")
+    }
+    ends = (scale(own["low"]), scale(own["high"])) if own["low"] == own["low"] else None
+    return {"models": models, "at": scale(own["test_accuracy"]), "ends": ends, "ticks": scale.ticks(16)}
+
+
+def _gaps(results: Results) -> dict[str, Any]:
+    """Return our accuracies less the published ones, in points, on a scale around 0."""
+    table = results.studied.dropna(subset="published")
+    gaps = (table["test_accuracy"] - table["published"]).to_numpy()
+    reach = max(0.001, float(np.abs(gaps).max(initial=0)))
+    scale = Scale(-reach, reach)
+    return {
+        "dots": [(scale(gap), study) for gap, study in zip(gaps, table["study"], strict=True)],
+        "reach": 100 * reach,
+    }
+
+
+def _costs(results: Results) -> dict[str, dict[str, Any]]:
+    """Return scatter plots of accuracy against parameters and training work, over 100 x 60."""
+    table = costs(results)
+    accuracy = Scale(float(table["test_accuracy"].min()), float(table["test_accuracy"].max()) + 0.001, errors=True)
+    drawn = {}
+    for column in ("parameters", "work"):
+        logs = np.log10(table[column].to_numpy())
+        across = Scale(logs.min() - 0.05, logs.max() + 0.05)
+        points = [
+            (across(x), 60 - 0.6 * accuracy(row.test_accuracy), row.study, f"{row.study}/{row.variant}")
+            for x, row in zip(logs, table.itertuples(), strict=True)
+        ]
+        ticks = [(across(np.log10(tick)), _short(tick)) for tick in _round(10 ** logs.min(), 10 ** logs.max())]
+        drawn[column] = {
+            "points": points,
+            "ticks": ticks,
+            "rows": [(60 - 0.6 * y, text) for y, text in accuracy.ticks()],
+        }
+    return drawn
+
+
+def _round(low: float, high: float) -> list[float]:
+    """Return 1, 2 and 5 times powers of ten between two numbers, or the two themselves if there are fewer than two."""
+    powers = range(int(np.floor(np.log10(low))), int(np.log10(high)) + 1)
+    found = [times * 10.0**power for power in powers for times in (1, 2, 5) if low <= times * 10.0**power <= high]
+    return found if len(found) > 1 else sorted({low, high})
+
+
+def _short(number: float) -> str:
+    """Return a number with a letter for its thousands."""
+    for letter, thousands in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= thousands:
+            return f"{number / thousands:.3g} {letter}"
+    return f"{number:.3g}"
+
+
 def _shades(results: Results) -> dict[str, str]:
     """Return each study's class on the page, which has its colour."""
     studies = {study: f"shade{i % len(PALETTE)}" for i, study in enumerate(results.params.studies)}
@@ -151,7 +256,8 @@ def _effects(effects: pd.DataFrame) -> dict[str, dict[str, dict[bool, list[dict[
 
 def _heat(means: pd.DataFrame) -> dict[str, Any]:
     values = means.to_numpy()
-    scale = Scale(float(np.nanmin(values)), float(np.nanmax(values)))
+    most = float(np.nanmax(values))
+    scale = Scale(min(float(np.nanmin(values)), most - CALM), most)
     rows = [
         (level, [(value, scale(value)) if value == value else None for value in row])
         for level, row in zip(means.index, values, strict=True)

@@ -4,15 +4,17 @@ import numpy as np
 import pandas as pd
 
 from mnist_mlp.config import Protocol, Variant
-from mnist_mlp.evaluation.statistics import ALPHA
+from mnist_mlp.evaluation.statistics import ALPHA, LEVEL
 from mnist_mlp.report import formatting, published
-from mnist_mlp.report.figures import map_name
+from mnist_mlp.report.figures import interaction_name, map_name
 from mnist_mlp.report.formatting import accuracy, chance, count, percent, points, span
-from mnist_mlp.report.results import Results, grids, identical, warning
-from mnist_mlp.report.summary import limits, summary
+from mnist_mlp.report.results import Results, grids, identical, interactions, warning
+from mnist_mlp.report.summary import limits, opening, summary, within
 
 FIGURES = {
-    "accuracy.png": "Test accuracy of every variant, by study: each seed, the mean, on MNIST the published figure",
+    "accuracy.png": "Test accuracy of every variant, by study: its 95 % interval, each seed, the mean, on MNIST the "
+    "published figure",
+    "costs.png": "Test accuracy of every distinct model against its parameters and the multiply-adds of its training",
     "curves.png": "Validation accuracy by epoch: the candidate and the best variant of each study",
 }
 VERDICTS = {"beats": "beats", "loses": "loses to", "identical": "identical to", "undecided": "undecided"}
@@ -20,9 +22,10 @@ VERDICTS = {"beats": "beats", "loses": "loses to", "identical": "identical to", 
 
 def markdown(results: Results) -> str:
     """Return reports/comparison.md."""
-    parts = ["# Comparison", *_note(results), "\n".join(f"- {line}" for line in summary(results))]
+    parts = ["# Comparison", *_note(results), opening(results)]
+    parts += ["\n".join(f"- **{finding.line}** {finding.text}".rstrip() for finding in summary(results))]
     parts += ["Everything, with the statistics behind it: [comparison.html](comparison.html)."]
-    parts += [_picture("accuracy.png"), *_candidate(results)]
+    parts += [_picture("accuracy.png"), *_best(results), _picture("costs.png"), *_candidate(results)]
     maps = grids(results)
     for study, body in results.params.studies.items():
         rows = results.studied[results.studied["study"] == study]
@@ -37,9 +40,11 @@ def markdown(results: Results) -> str:
 
 def block(results: Results) -> str:
     """Return what README.md shows between its markers."""
-    parts = [*_note(results), " ".join(summary(results)), _picture("accuracy.png", "reports/")]
+    parts = [*_note(results), opening(results)]
+    parts += ["\n".join(f"- **{finding.line}** {finding.text}".rstrip() for finding in summary(results))]
+    parts += [_picture("accuracy.png", "reports/")]
     parts += [_study(results, study) for study in list(results.params.studies)[:1]]
-    parts += [_map(study, means, "reports/") for study, means in list(grids(results).items())[:1]]
+    parts += [_interaction(study, "reports/") for study in list(interactions(results))[:1]]
     parts += [_picture("curves.png", "reports/")]
     parts += ["All tables: [reports/comparison.md](reports/comparison.md), and in full reports/comparison.html."]
     return "\n\n".join(parts)
@@ -48,11 +53,13 @@ def block(results: Results) -> str:
 def terminal(results: Results) -> list[str]:
     """Return the terminal's lines: the candidate's accuracy, its place, which variants it beats or loses to."""
     candidate, metrics = results.candidate, results.metrics
-    what = f"mean ± sd of {candidate['replicates']} seeds" if candidate["replicates"] > 1 else "one seed"
+    interval = span(candidate["low"], candidate["high"])
     lines = [
-        f"candidate: {accuracy(candidate)} % of {metrics['test_images']:,} test images right ({what})",
-        f"place: {metrics['rank']} of {len(results.table)} by its mean "
-        f"({metrics['rank_best']} to {metrics['rank_worst']} beyond doubt)",
+        f"candidate: {percent(candidate['test_accuracy'])} % of {metrics['test_images']:,} test images right"
+        + (f", 95 % interval {interval}" if interval else "")
+        + f" ({count(candidate['replicates'], 'seed')})",
+        f"place: {metrics['rank']} of {count(metrics['models'], 'distinct model')} by its mean; "
+        f"{metrics['rank_best']} to {metrics['rank_worst']} by what differs significantly (5 % family-wise)",
     ]
     for verdict in ("beats", "loses", "identical"):
         names = results.names(verdict)
@@ -76,12 +83,12 @@ def _candidate(results: Results) -> list[str]:
         "## The candidate",
         f"{variant.describe()}; {variant.activation}, {formatting.optimizer(variant)}, batch {variant.batch_size}, "
         f"{count(variant.epochs, 'epoch')}, {count(len(variant.seeds), 'seed')}; {candidate['parameters']:,.0f} "
-        f"parameters: {accuracy(candidate)} % of the test images right, test loss {candidate['test_loss']:.4f} nats. "
+        f"parameters: {accuracy(candidate)} of the test images right, test loss {candidate['test_loss']:.4f} nats. "
         "Against the studies' variants it",
         "\n".join(lists),
-        "Beats and loses are beyond doubt: in a paired comparison on the same test images that reckons with the "
-        "chance in the images and in the seeds, made so that any wrong verdict among the "
-        f"{len(results.studied)} has a chance of {100 * ALPHA:.0f} % at most (Holm). It has more where "
+        "Identical variants count once. Beats and loses are significant: in a paired comparison on the same test "
+        "images that reckons with the chance in the images and in the seeds, made so that any wrong verdict among the "
+        f"{len(results.distinct)} has a chance of {100 * ALPHA:.0f} % at most (Holm). It has more where "
         "the candidate scatters over its seeds much more than the studies' models do: give such a candidate more "
         "seeds. Numbers: [variants.csv](variants.csv); rule: [statistics.py](../mnist_mlp/evaluation/statistics.py).",
         _picture("curves.png"),
@@ -97,7 +104,7 @@ def _study(results: Results, study: str) -> str:
             "activation": variant.activation,
             "optimizer": formatting.optimizer(variant),
             "layers": variant.describe(),
-            "test accuracy (%)": accuracy(row),
+            "test accuracy (%)": percent(row["test_accuracy"]),
             "95 % interval": span(row["low"], row["high"]),
             "published (%)": percent(row["published"]) or _changed(results, variant),
             "difference (points)": points(row["test_accuracy"] - row["published"]),
@@ -116,36 +123,91 @@ def _protocol(protocol: Protocol, variants: int) -> str:
     trained = {"last_epoch": "its running mean over the last epoch", "finished_model": "the finished model's"}
     return (
         f"{count(variants, 'variant')}, each of {count(len(protocol.seeds), 'seed')}, "
-        f"{count(protocol.epochs, 'epoch')}, batch {protocol.batch_size}. Figures are means over the seeds, the test "
-        f"accuracy's with its sd; train accuracy is {trained[protocol.train_metrics]}; losses are cross-entropies, "
+        f"{count(protocol.epochs, 'epoch')}, batch {protocol.batch_size}. Figures are means over the "
+        f"seeds; train accuracy is {trained[protocol.train_metrics]}; losses are cross-entropies, "
         "without penalties."
     )
 
 
-def _effects(results: Results) -> list[str]:
-    rows = [
-        {
-            "study": f"`{row.study}`",
-            "effect": f"{row.factor} `{row.level}` against `{row.reference}`",
-            "difference (points)": points(row.difference),
-            "95 % interval": span(row.low, row.high, points),
-            "Holm's p": chance(row.p_holm),
-        }
-        for row in results.effects[results.effects["within"].isna()].itertuples()
-    ]
+def _best(results: Results) -> list[str]:
+    """Return the section on which model is the best, if there are several to choose from."""
+    may, best = results.unbeaten, results.best
+    if len(results.distinct) < 2 or may["behind_high"].isna().any():
+        return []
+    keys, pairs = ["study", "variant"], results.pairs
+    rows = []
+    for _, row in may.iterrows():
+        own, other = tuple(row[keys]), tuple(best[keys])
+        sides = [pairs[keys].apply(tuple, axis=1), pairs[["other_study", "other_variant"]].apply(tuple, axis=1)]
+        pair = pairs[((sides[0] == own) & (sides[1] == other)) | ((sides[0] == other) & (sides[1] == own))]
+        one = None if pair.empty else pair.iloc[0]
+        rows.append({
+            "may be the best": f"`{'/'.join(own)}`",
+            "test accuracy (%)": percent(row["test_accuracy"]),
+            "95 % interval": span(row["low"], row["high"]),
+            "less the best other (points)": points(row["behind"]),
+            "95 % interval of that, simultaneous": span(row["behind_low"], row["behind_high"], points),
+            f"chance that it is better than `{best['variant']}`": "" if one is None else f"{50 * one['p']:.0f} %",
+            "seeds each to tell them apart": "" if one is None else _seeds(one["seeds_needed"]),
+        })  # fmt: skip
     text = (
-        "Differences in test accuracy, averaged over the levels of the study's other factors; identical models count "
-        "once."
+        f"With 95 %, the best of the {len(results.distinct)} distinct models is among these. The chance reckons with "
+        "seeds and images, and holds any difference as likely as any other beforehand. Seeds to tell two apart: among "
+        "all pairs, with 80 % power, if they differ as much as it looks."
+    )
+    return ["## Which is the best", text, _table(rows)]
+
+
+def _seeds(needed: float) -> str:
+    return "more than 100" if pd.isna(needed) else f"{needed:.0f}"
+
+
+def _effects(results: Results) -> list[str]:
+    def cells(row: pd.Series) -> dict[str, str]:
+        return {
+            "study": f"`{row['study']}`",
+            "effect": f"{row['factor']} `{row['level']}` against `{row['reference']}`",
+            "difference (points)": points(row["difference"]),
+            "95 % interval, simultaneous": span(row["family_low"], row["family_high"], points),
+            "p, family-wise": chance(row["p_family"]),
+            "80 % power begins at (points)": percent(row["visible"]),
+            "seeds each to decide it": "" if row["p_family"] < ALPHA else _seeds(row["seeds_needed"]),
+        }
+
+    averaged = results.effects[results.effects["within"].isna()]
+    if averaged.empty:
+        return []
+    alike = averaged["p_alike"].map(lambda p: {"p that it is the same with all": chance(p) if pd.notna(p) else ""})
+    rows = [cells(row) | more for (_, row), more in zip(averaged.iterrows(), alike, strict=True)]
+    text = (
+        f"Differences in test accuracy, averaged over the levels of the study's other factors; identical models count "
+        f"once. The {len(rows)} are one family: with 95 % all intervals hold. Where an effect isn't the same with all "
+        "of the other levels, its average says little, and it is told by level below."
     )
     joint = [
-        f"{what} in `{study}` {chance(p)}"
-        for study, of_factor in results.statistics["joint_p"].items()
-        for what, p in of_factor.items()
-        if p is not None
+        f"{what} in `{study}` {chance(found['p'])}"
+        + (
+            f" (80 % power begins at {percent(found['visible'])} points)"
+            if found["visible"] and found["p"] >= ALPHA
+            else ""
+        )
+        for study, of_factor in results.statistics["joint"].items()
+        for what, found in of_factor.items()
+        if found["p"] is not None
     ]
     if joint:
-        text += f" All levels of a factor at once: {', '.join(joint)}."
-    return ["## Effects", text, _table(rows)] if rows else []
+        text += f" All levels of a factor, or of an interaction, at once: {', '.join(joint)}."
+    parts = ["## Effects", text, _table(rows)]
+    parts += [_interaction(study) for study in interactions(results)]
+    told = [
+        within(results, row).apply(cells, axis=1).tolist() for _, row in averaged.iterrows() if row["p_alike"] < ALPHA
+    ]
+    own = [
+        line | {"effect": f"{line['effect']}, {which}"}
+        for (_, row), lines in zip(averaged[averaged["p_alike"] < ALPHA].iterrows(), told, strict=True)
+        for line, which in zip(lines, within(results, row)["within"], strict=True)
+    ]
+    return [*parts, "By level of the other factors, another family:", _table(own)] if own else parts
 
 
 def _identical(results: Results) -> list[str]:
@@ -153,7 +215,7 @@ def _identical(results: Results) -> list[str]:
     for group, reason in identical(results):
         rows.append({
             "identical": " = ".join(f"`{name}`" for name in group["variant"]),
-            "test accuracy (%)": accuracy(group.iloc[0]),
+            "test accuracy (%)": percent(group.iloc[0]["test_accuracy"]),
             "why": reason,
         })  # fmt: skip
         if results.published is not None:
@@ -197,12 +259,13 @@ def _agreement(results: Results) -> list[str]:
             "largest (points)": f"{points(worst['test_accuracy'] - worst['published'])} (`{worst['variant']}`)",
             "sd over seeds (points)": percent(published.run_sd(results, study)),
             "within": f"{group['inside'].sum()} of {len(group)}" if known else "",
+            "expected": f"{LEVEL * len(group):.1f}" if known else "",
             "outside": ", ".join(f"`{name}`" for name in group[~group["inside"]]["variant"]) if known else "",
         })  # fmt: skip
     text = (
         "A difference is our mean test accuracy less the published one. The sd is pooled over the study's distinct "
         "models. Within: how many published figures lie where one more run of ours, of a new seed on the same images, "
-        "would lie in 95 of 100 cases."
+        "would lie in 95 of 100 cases; that many are expected."
     )
     return ["## Agreement with the published figures", text, _table(rows)]
 
@@ -233,6 +296,11 @@ def _table(rows: list[dict[str, str]]) -> str:
 
 def _picture(name: str, folder: str = "") -> str:
     return f"![{FIGURES[name]}]({folder}figures/{name})"
+
+
+def _interaction(study: str, folder: str = "") -> str:
+    words = f"What each level of the first factor of {study} does with each level of the second, with 95 % intervals"
+    return f"![{words}]({folder}figures/{interaction_name(study)})"
 
 
 def _map(study: str, means: pd.DataFrame, folder: str = "") -> str:

@@ -1,90 +1,174 @@
-"""The comparison in five sentences, and its limits."""
+"""The comparison in a few lines, a picture each, and its limits."""
 
+from dataclasses import dataclass
+
+import numpy as np
 import pandas as pd
 
 from mnist_mlp.evaluation import effects
+from mnist_mlp.evaluation.comparisons import RATIO
 from mnist_mlp.evaluation.statistics import ALPHA
 from mnist_mlp.report import formatting, published
-from mnist_mlp.report.formatting import chance, count, listed, percent, points, span
-from mnist_mlp.report.results import Results
+from mnist_mlp.report.formatting import accuracy, chance, count, listed, percent, points, span
+from mnist_mlp.report.results import Results, across
+
+UNLEARNT = 0.1  # of the loss that the last fifth of the epochs takes away, from which more epochs are worth a try
 
 
-def summary(results: Results) -> list[str]:
-    """Return the five sentences."""
-    table, metrics = results.studied, results.metrics
-    twins = int(table["identical_to"].count())
-    scored = (
-        f"{count(len(table), 'variant')} of {table['study'].nunique()} studies and the candidate, "
-        f"{formatting.seeds(results.table)} each, were scored on the {metrics['test_images']:,} test images of "
-        f"{metrics['dataset']}; {twins or 'none'} of the {len(table)} {'is' if twins == 1 else 'are'}, to the bit, the "
-        "same model as another one of them."
-    )
+@dataclass(frozen=True)
+class Finding:
+    """A line of the summary, and the numbers behind it. picture: what shows them, best, effects, published or
+    candidate; study: of effects."""
+
+    line: str
+    text: str
+    picture: str
+    study: str = ""
+
+
+def opening(results: Results) -> str:
+    """Return the sentence on what was compared."""
+    table, images = results.studied, f"{results.metrics['test_images']:,} test images of {results.metrics['dataset']}"
+    seeds = formatting.seeds(results.table)
     if table.empty:
-        scored = (
-            f"The candidate, {formatting.seeds(results.table)}, was scored on the {metrics['test_images']:,} test "
-            f"images of {metrics['dataset']}."
-        )
-    return [
-        scored,
-        _best(results),
-        f"{_effects(results)}.",
-        published.agreement(results),
-        f"The candidate gets {formatting.accuracy(results.candidate)} % right: place {metrics['rank']} of "
-        f"{len(results.table)} by its mean ({metrics['rank_best']} to {metrics['rank_worst']} beyond doubt).",
-    ]
-
-
-def _best(results: Results) -> str:
-    if results.studied.empty:
-        return "There is no study to compare the candidate with."
-    best, others = results.best, results.unbeaten
-    own = (others["study"] == best["study"]) & (others["variant"] == best["variant"])
-    names = (others["study"] + "/" + others["variant"])[~own].tolist()
-    interval, distinct = span(best["low"], best["high"]), results.studied["identical_to"].isna().sum()
-    if names:
-        rivals = f"; {listed(names, 3)} may be as good."
-    else:
-        rivals = "; beyond doubt, no other may be as good." if distinct > 1 else "; no other model was trained."
+        return f"The candidate, {seeds}, was scored on the {images}."
+    studies, distinct = count(table["study"].nunique(), "study", "studies"), len(results.distinct)
+    twins = (
+        "" if distinct == len(table) else f" are {count(distinct, 'distinct model')}: the others match one to the bit"
+    )
     return (
-        f"The studies' best is `{best['study']}/{best['variant']}`, which gets {formatting.accuracy(best)} % of them "
-        "right" + (f" (95 % interval {interval})" if interval else "") + rivals
+        f"{count(len(table), 'variant')} of {studies}{twins}. They and the candidate, {seeds} each, were scored on the "
+        f"{images}."
     )
 
 
-def effect_words(rows: pd.DataFrame) -> str:
-    """Return a factor's levels against their reference in words. rows: of effects.csv."""
-    decided = rows[rows["p_holm"] < ALPHA]
-    rest = rows.drop(decided.index)["level"].tolist()
-    parts = [f"`{row.level}` {points(row.difference)} points {span(row.low, row.high, points)}"
-             for row in decided.itertuples()]  # fmt: skip
-    if rest:
-        parts.append(f"no difference beyond chance for {listed(rest)}")
-    return ", ".join(parts)
+def summary(results: Results) -> list[Finding]:
+    """Return the findings: on the best, on each study that is a grid, on the notebooks, on the candidate."""
+    return [_best(results), *_effects(results), _published(results), _candidate(results)]
 
 
-def interacting(results: Results, study: str, factor: str) -> list[str]:
-    """Return the factors on whose level the effect of this one depends beyond chance: its average says little."""
-    pairs = [(name.split(" x "), p) for name, p in results.statistics["joint_p"][study].items() if " x " in name]
-    return [
-        other
-        for pair, p in pairs
-        for other in pair
-        if factor in pair and other != factor and p is not None and p < ALPHA
-    ]
+def _best(results: Results) -> Finding:
+    if results.studied.empty:
+        return Finding("There is no study to compare the candidate with.", "", "best")
+    may, best = results.unbeaten, f"`{results.best['study']}/{results.best['variant']}`"
+    mean = f"{best} has the highest mean, {accuracy(results.best)}"
+    if len(results.distinct) == 1:
+        return Finding(f"{best} stands alone: no other model was trained.", f"{mean}.", "best")
+    apart = (
+        f"Chosen by half of the seeds and images and scored on the others, the best gets "
+        f"{percent(results.statistics['best_apart'])} %."
+    )
+    if len(may) == 1:
+        return Finding(f"{best} is the best.", f"{mean}, and no other model may be as good (95 %). {apart}", "best")
+    names = listed(may["variant"].tolist(), 4)
+    return Finding(f"Cannot be told apart as the best: {names}.", f"A 95 % set. {mean}. {apart}", "best")
 
 
-def _effects(results: Results) -> str:
-    averaged = results.effects[results.effects["within"].isna()]
-    parts = []
-    for (study, factor), rows in averaged.groupby(["study", "factor"], sort=False):
-        p = results.statistics["joint_p"][study].get(factor)
-        known = p is None or p < ALPHA
-        words = effect_words(rows) if known else f"no difference beyond chance ({chance(p)})"
-        words += "".join(f", but not alike with every {other}" for other in interacting(results, study, factor))
-        parts.append(f"`{study}`, {factor} against `{rows['reference'].iloc[0]}`: {words}")
-    if not parts:
-        return "No study is a grid of factors, so that no effect is averaged over one"
-    return f"Averaged over the grid, in test accuracy: {'; '.join(parts)}"
+def _published(results: Results) -> Finding:
+    return Finding(*published.agreement(results), "published")
+
+
+def _candidate(results: Results) -> Finding:
+    metrics = results.metrics
+    line = f"The candidate is in place {metrics['rank']} of {metrics['models']}."
+    text = f"By its mean, {accuracy(results.candidate)}."
+    if not results.studied.empty:
+        better, worse, unknown = (len(results.names(verdict)) for verdict in ("beats", "loses", "undecided"))
+        text += (
+            f" It is significantly better than {better} models, worse than {worse}, and {unknown} can't be told from "
+            "it (5 % family-wise)."
+        )
+    return Finding(line, text, "candidate")
+
+
+def within(results: Results, row: pd.Series) -> pd.DataFrame:
+    """Return the effects of a level with each level of the other factors. row: its average, of effects.csv."""
+    keys = ["study", "factor", "level"]
+    rows = results.effects[(results.effects[keys] == row[keys]).all(axis=1)]
+    return rows[rows["within"].notna()]
+
+
+def effect_words(results: Results, rows: pd.DataFrame) -> str:
+    """Return a factor's averaged levels against their reference in words: what is decided, what depends on the other
+    factors, what isn't decided, each with its numbers. rows: of effects.csv."""
+    parts, undecided = [], []
+    for _, row in rows.iterrows():
+        numbers = f"`{row['level']}` {points(row['difference'])} {span(row['family_low'], row['family_high'], points)}"
+        if row["p_alike"] < ALPHA:
+            own = (f"{points(one.difference)} with {one.within}" for one in within(results, row).itertuples())
+            parts.append(f"`{row['level']}` {', '.join(own)}")
+        elif row["p_family"] < ALPHA:
+            parts.append(numbers)
+        else:
+            undecided.append(numbers.strip())
+    if undecided:
+        power = rows["visible"].median()
+        seen = f" (80 % power begins at {percent(power)})" if pd.notna(power) else ""
+        parts.append(f"undecided {', '.join(undecided)}{seen}")
+    return "; ".join(parts)
+
+
+def interactions(results: Results, study: str, factor: str) -> str:
+    """Return what is known of how much a factor's effects depend on the others, in words, or nothing."""
+    words = []
+    for name, found in results.statistics["joint"].get(study, {}).items():
+        if " x " not in name or factor not in (pair := name.split(" x ")) or found["p"] is None:
+            continue
+        other = pair[1 - pair.index(factor)]
+        if found["p"] < ALPHA:
+            words.append(f"its effects differ by {other} ({chance(found['p'])})")
+        else:
+            words.append(f"whether its effects differ by {other} is undecided ({_unseen(found)})")
+    return "; ".join(words)
+
+
+def _unseen(found: dict[str, float | None]) -> str:
+    power = f"; 80 % power begins at {percent(found['visible'])} points" if found["visible"] is not None else ""
+    return chance(np.nan if found["p"] is None else found["p"]) + power
+
+
+def _effects(results: Results) -> list[Finding]:
+    """Return, by study, the effects of its first factor in full, and what is decided of the others."""
+    averaged, found = results.effects[results.effects["within"].isna()], []
+    for study, factors in averaged.groupby("study", sort=False):
+        (first, rows), *others = factors.groupby("factor", sort=False)
+        title = f"`{study}`, {first} against `{rows['reference'].iloc[0]}`"
+        text = f"In points of test accuracy: {effect_words(results, rows)}"
+        if more := interactions(results, str(study), str(first)):
+            text += f"; {more}"
+        for factor, own in others:
+            title_other = f"{factor[0].upper()}{factor[1:]} against `{own['reference'].iloc[0]}`"
+            text += f". {title_other}: {_other(results, str(study), str(factor), own)}"
+        line = f"{title}: {_verdicts(rows, across(results, str(study)))}."
+        found.append(Finding(line, f"{text}.", "effects", str(study)))
+    return found
+
+
+def _verdicts(rows: pd.DataFrame, others: str) -> str:
+    """Return in a few words which averaged levels of a factor help, hurt, depend on others, or are undecided."""
+    depends = rows["p_alike"] < ALPHA
+    decided = (rows["p_family"] < ALPHA) & ~depends
+    forms = (  # of one level, of several
+        (decided & (rows["difference"] > 0), "{} helps", "{} help"),
+        (decided & (rows["difference"] < 0), "{} hurts", "{} hurt"),
+        (depends, f"what {{}} does depends on {others}", f"what {{}} do depends on {others}"),
+        (~decided & ~depends, "{} is undecided", "{} are undecided"),
+    )
+    found = [(rows.loc[which, "level"].tolist(), one, many) for which, one, many in forms if which.any()]
+    return "; ".join((one if len(levels) == 1 else many).format(listed(levels, 4)) for levels, one, many in found)
+
+
+def _other(results: Results, study: str, factor: str, rows: pd.DataFrame) -> str:
+    """Return what is decided of a factor that isn't its study's first."""
+    depends = rows["p_alike"] < ALPHA
+    words = [effect_words(results, rows[(rows["p_family"] < ALPHA) & ~depends])]
+    for _, row in rows[depends].iterrows():
+        own = within(results, row).sort_values("difference")[["difference", "within"]]
+        least, most = (f"{points(own.iloc[i]['difference'])} with {own.iloc[i]['within']}" for i in (0, -1))
+        words.append(f"`{row['level']}` from {least} to {most}")
+    if not any(words):
+        return f"undecided ({_unseen(results.statistics['joint'][study].get(factor, {'p': None, 'visible': None}))})"
+    return "; ".join(filter(None, words))
 
 
 def limits(results: Results) -> list[str]:
@@ -102,9 +186,9 @@ def limits(results: Results) -> list[str]:
         smallest, more = numbers["smallest"].get(now), numbers["smallest"]["10"]
         if smallest and smallest["one_pair"]:
             lines.append(
-                f"Of two typical models of `{study}` with {count(int(now), 'seed')} each, a difference below "
-                f"{percent(smallest['one_pair'])} points is lost in chance, below {percent(smallest['all_pairs'])} "
-                f"where all {results.statistics['pairs']} pairs are looked at; with 10 seeds it would be "
+                f"Between two typical models of `{study}` with {count(int(now), 'seed')} each, a difference of "
+                f"{percent(smallest['one_pair'])} points is found with 80 % power, of {percent(smallest['all_pairs'])} "
+                f"where all {results.statistics['pairs']} pairs are looked at; with 10 seeds "
                 f"{percent(more['one_pair'])} and {percent(more['all_pairs'])}."
             )
         if not numbers["models"]:
@@ -113,12 +197,27 @@ def limits(results: Results) -> list[str]:
             lines.append(
                 f"Nothing is known of what the seeds of `{study}` do, so nothing of it is decided: give it more seeds."
             )
-        if (p := numbers["bartlett_p"]) is not None and p < ALPHA:
-            lines.append(
-                f"The seeds of `{study}` scatter unequally from model to model (Bartlett, {chance(p)}): pooling them "
-                "is doubtful, and more seeds are the remedy."
-            )
-    lines.append("The best of many is picked by the images it is scored on, which flatters it a little.")
+        if (p := numbers["bartlett_p"]) is not None:
+            power = f"one model of {RATIO} times the others' sd is noticed in {100 * numbers['bartlett_power']:.0f} %"
+            if p < ALPHA:
+                lines.append(
+                    f"The seeds of `{study}` scatter unequally from model to model (Bartlett, {chance(p)}): pooling "
+                    "them is doubtful, and more seeds are the remedy."
+                )
+            else:
+                lines.append(
+                    f"That the seeds of `{study}` scatter alike is assumed, not shown: Bartlett's test ({chance(p)}) "
+                    f"sees little ({power} of cases)."
+                )
+    lines.append(
+        "One data set and one set of training images: what holds on others isn't asked. The networks have the "
+        "notebooks' settings, or a library's defaults, and none is tuned: a better setting may turn any of this around."
+    )
+    if unlearnt := _unlearnt(results):
+        lines.append(
+            f"{listed(unlearnt, 5)} had not learnt out: the last fifth of the epochs still took more than "
+            f"{100 * UNLEARNT:.0f} % off the validation loss."
+        )
     on_test = [study for study, body in studies.items() if body.protocol.validation == "test"]
     if on_test:
         lines.append(
@@ -128,3 +227,15 @@ def limits(results: Results) -> list[str]:
     if results.published is not None:
         lines.append("A published figure is of one run with an unknown seed.")
     return lines
+
+
+def _unlearnt(results: Results) -> list[str]:
+    """Return the distinct models whose validation loss was still falling fast at the end."""
+    names = set(zip(results.distinct["study"], results.distinct["variant"], strict=True))
+    found = []
+    for key, curve in results.history.groupby(["study", "variant"], sort=False):
+        losses = curve.groupby("epoch")["val_loss"].mean()
+        before = losses.iloc[max(0, int(0.8 * len(losses)) - 1)]
+        if key in names and losses.iloc[-1] < (1 - UNLEARNT) * before:
+            found.append("/".join(key))
+    return found

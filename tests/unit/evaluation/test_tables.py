@@ -85,6 +85,8 @@ def test_calibration_is_counted_in_tenths_of_confidence(evaluated):
             inside = (one.confidence >= tenth / 10) & (one.confidence < (tenth + 1) / 10)
             expected = inside.sum(), one.confidence[inside].mean(), (one.predicted == labels)[inside].mean()
             assert row[["count", "confidence", "accuracy"]].tolist() == pytest.approx(expected)
+            assert row["low"] <= row["accuracy"] + 1e-12
+            assert row["accuracy"] <= row["high"] + 1e-12
 
 
 def test_the_hardest_images_are_those_that_most_runs_get_wrong(evaluated):
@@ -92,7 +94,7 @@ def test_the_hardest_images_are_those_that_most_runs_get_wrong(evaluated):
     wrong = sum((row != labels).astype(int) for one in predictions for row in one.predicted)
     images = np.full((TESTED, 32, 20), 0.5)
     hardest = tables.hardest(predictions, labels, images)
-    assert hardest["runs"] == 2 * len(predictions)
+    assert hardest["runs"] == sum(len(one.predicted) for one in predictions)
     assert (hardest["height"], hardest["width"]) == (32, 20)
     shown = hardest["images"]
     assert [image["wrong"] for image in shown] == sorted(wrong, reverse=True)[: tables.HARDEST]
@@ -106,35 +108,44 @@ def test_the_hardest_images_are_those_that_most_runs_get_wrong(evaluated):
 def test_the_headline_summarizes_the_candidate(evaluated):
     metrics = json.loads((evaluated / "reports/metrics.json").read_text())
     scores = [float(row["test_accuracy"]) for row in rows(evaluated / "reports/results.csv")[-2:]]
+    *others, own = rows(evaluated / "reports/variants.csv")
     assert metrics["test_accuracy"] == pytest.approx(np.mean(scores), abs=1e-6)
-    assert metrics["test_accuracy_sd"] == pytest.approx(np.std(scores, ddof=1), abs=1e-6)
-    assert metrics["rank"] == int(rows(evaluated / "reports/variants.csv")[-1]["rank"])
+    assert [metrics[f"test_accuracy_{end}"] for end in ("low", "high")] == [float(own["low"]), float(own["high"])]
+    assert metrics["rank"] == int(own["rank"])
+    assert metrics["models"] == 1 + sum(not row["identical_to"] for row in others)
     assert metrics["rank_best"] <= metrics["rank"] <= metrics["rank_worst"]
     assert (metrics["dataset"], metrics["test_images"], metrics["parameters"]) == ("mnist", TESTED, 1234)
 
 
-def test_the_headline_of_one_seed_has_no_sd():
+def test_the_headline_of_one_seed_has_no_interval():
     made, labels = drawn({"a": 0.9, "b": 0.9, "candidate": 0.99}, seeds=1)
     table = comparisons.variants(comparisons.compare(made, labels), tables.calibration(made, labels))
-    assert "test_accuracy_sd" not in tables.headline(table, made[-1], "mnist")
+    assert "test_accuracy_low" not in tables.headline(table, made[-1], "mnist")
 
 
-def test_the_champion_is_no_candidate_and_the_lowest_seed_settles_a_tie(tmp_path, monkeypatch):
+def test_the_champion_is_no_candidate_and_is_scored_on_images_that_did_not_choose_it(tmp_path, monkeypatch):
+    """Right on that many of the even and of the odd images, 10 each: the second variant's second seed is chosen by the
+    even ones, though it is the worst on the odd ones."""
     first, second, *_, candidate = PARAMS.variants
     monkeypatch.chdir(tmp_path)
     predictions = []
-    for variant, scores in ((first, [0.1, 0.2]), (second, [0.7, 0.9, 0.9]), (candidate, [1.0])):
-        finals = pd.DataFrame({"seed": range(len(scores)), "val_accuracy": scores, "test_accuracy": 0.5})
-        empty = np.empty(0, np.uint8)
-        predictions.append(Predictions(variant, Outputs(pd.DataFrame(), finals, 1), empty, empty, frozenset()))
-    table = pd.DataFrame({"rank": [3, 2, 1]})
+    for variant, scores in ((first, [(8, 9), (7, 9)]), (second, [(8, 7), (9, 1), (9, 10)]), (candidate, [(10, 10)])):
+        seeds = list(range(len(scores)))
+        finals = pd.DataFrame({"seed": seeds, "val_accuracy": [0.5, 0.6, 0.7][: len(seeds)], "test_accuracy": 0.5})
+        predicted = np.ones((len(scores), 20), np.uint8)
+        for seed, (even, odd) in enumerate(scores):
+            predicted[seed, : 2 * even : 2] = predicted[seed, 1 : 2 * odd : 2] = 0
+        own = variant.model_copy(update={"seeds": tuple(seeds)})
+        predictions.append(Predictions(own, Outputs(pd.DataFrame(), finals, 1), predicted, predicted, frozenset()))
+    labels = np.zeros(20, np.uint8)
     with pytest.raises(UserError, match=r"seed-1\.keras"):
-        tables.champion(table, predictions)
+        tables.champion(predictions, labels)
     second.folder.mkdir(parents=True)
     (second.folder / "seed-1.keras").write_bytes(b"a model")
-    assert tables.champion(table, predictions) == {
-        "study": second.study, "variant": second.name, "scaling": second.scaling, "seed": 1, "val_accuracy": 0.9,
-        "test_accuracy": 0.5, "model": f"{second.folder}/seed-1.keras", "md5": hashlib.md5(b"a model").hexdigest(),
+    assert tables.champion(predictions, labels) == {
+        "study": second.study, "variant": second.name, "scaling": second.scaling, "seed": 1, "val_accuracy": 0.6,
+        "chosen_by": 0.9, "test_accuracy": 0.1, "test_images": 10, "model": f"{second.folder}/seed-1.keras",
+        "md5": hashlib.md5(b"a model").hexdigest(),
     }  # fmt: skip
 
 

@@ -49,18 +49,33 @@ def test_a_single_epoch_a_useless_candidate_and_a_missing_cell_are_drawn(tmp_pat
         [("architectures", "a", 0, 0.98), ("techniques", "b", 0, 1.0), ("candidate", "candidate", 0, 0.1)],
         columns=["study", "variant", "seed", "test_accuracy"],
     )
+    columns = ["level", "reference", "within", "difference", "low", "high"]
+    effects = pd.DataFrame(
+        [("x", "none", "a", 0.1, np.nan, np.nan), ("x", "none", "b", 0.0, -0.1, 0.1)], columns=columns
+    )
     grid = pd.DataFrame([[0.9, np.nan]], index=pd.Index(["none"], name="x"), columns=pd.Index(["a", "b"], name="y"))
     for name, figure in {
         "curves": figures.learning_curves(history(1, (0,)), "loss", "one point"),
-        "accuracies": figures.accuracies(replicates, None, "title"),
+        "accuracies": figures.accuracies(replicates, replicates.assign(low=np.nan, high=1.0), None, "title"),
+        "costs": figures.costs(replicates.assign(parameters=10.0, work=20.0), "title"),
+        "interaction": figures.interaction(effects, "y", "title"),
         "map": figures.heat_map(grid, "title"),
     }.items():
         figures.save(figure, tmp_path / f"{name}.png")
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_map_of_next_to_no_differences_does_not_shout():
+    """Three hundredths of a point are a fiftieth of the colours."""
+    grid = pd.DataFrame([[0.9700, 0.9703]], index=pd.Index(["none"], name="x"), columns=pd.Index(["a", "b"], name="y"))
+    picture = figures.heat_map(grid, "title").axes[0].images[0]
+    shades = picture.norm(100 * grid.to_numpy()).ravel()
+    assert abs(shades[1] - shades[0]) < 0.02
+
+
 def test_the_reports_figures_have_content_and_the_width_for_a_readme(root):
-    for name in [*FIGURES, figures.map_name("techniques"), figures.map_name("penalties")]:
+    for name in [*FIGURES, figures.map_name("techniques"), figures.map_name("penalties"),
+                 figures.interaction_name("techniques")]:  # fmt: skip
         with Image.open(root / "reports/figures" / name) as picture:
             assert picture.format == "PNG"
             assert 1300 <= picture.width <= 1400

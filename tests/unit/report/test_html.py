@@ -60,8 +60,9 @@ def test_every_variant_is_in_the_table_with_its_numbers(comparison_html, root):
         shown = re.findall(r">([^<>]*)</td>", cells)
         assert shown[1] == f"{100 * row.test_accuracy:.2f}"
         assert shown[2] == f"[{100 * row.low:.2f}, {100 * row.high:.2f}]"
-        assert shown[3:6] == [f"{100 * x:.2f}" for x in (row.error_seeds, row.error_images, row.test_accuracy_sd)]
+        assert shown[3:6] == [f"{100 * x:.2f}" for x in (row.error_seeds, row.error_images, row.run_sd)]
         assert shown[6:8] == [str(row.rank), f"{row.rank_low} to {row.rank_high}"]
+        assert shown[8:10] == [str(row.beats), str(row.beaten_by)]
 
 
 def test_markup_in_a_name_is_escaped(results):

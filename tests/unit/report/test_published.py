@@ -58,8 +58,9 @@ def test_a_figure_counts_for_what_the_notebook_ran_alone(root, tmp_path):
     read = read_results(tmp_path / "project")
     assert read.published["variant"].tolist()[:2] == ["model1", "model2"]
     assert read.studied.dropna(subset="published")["variant"].tolist() == ["model1", "model4"]
-    assert "9 variants changed from the notebook, such as `architectures/model8` in its `activation`" in (
-        published.agreement(read)
+    assert (
+        "9 variants changed from the notebook, such as `architectures/model8` in its `activation`"
+        in (published.agreement(read)[1])
     )
     raw["datasets"]["mnist"]["files"]["t10k-labels-idx1-ubyte"]["sha256"] = "0" * 64
     path.write_text(json.dumps(raw))
@@ -76,4 +77,4 @@ def test_the_shipped_variants_are_what_the_notebooks_ran():
 def test_without_published_figures_none_is_compared(results):
     table = results.table.assign(published=np.nan)
     assert published.fidelity(dataclasses.replace(results, table=table)).empty
-    assert published.agreement(dataclasses.replace(results, table=table)) == "No published figure is compared."
+    assert published.agreement(dataclasses.replace(results, table=table)) == ("No published figure is compared.", "")

@@ -1,4 +1,4 @@
-"""The five sentences at the top of both reports."""
+"""The findings at the top of both reports, and the limits."""
 
 import copy
 import dataclasses
@@ -7,9 +7,14 @@ import re
 from typing import Any
 
 import numpy as np
+import pytest
 
 from mnist_mlp.report.results import Results
-from mnist_mlp.report.summary import summary
+from mnist_mlp.report.summary import limits, opening, summary
+
+
+def texts(results: Results) -> list[str]:
+    return [f"{finding.line} {finding.text}" for finding in summary(results)]
 
 
 def plain(text: str) -> str:
@@ -17,35 +22,48 @@ def plain(text: str) -> str:
     return html.unescape(re.sub(r"<[^>]+>", "", text)).replace("`", "").replace("\u00a0", " ")
 
 
-def test_both_reports_open_with_the_same_five_sentences(comparison_md, comparison_html, results):
-    lines = summary(results)
+def test_both_reports_open_with_the_same_five_lines(comparison_md, comparison_html, results):
+    lines = texts(results)
     assert len(lines) == 5
     listed = re.search(r"^- .*?\n\n", comparison_md, re.MULTILINE | re.DOTALL)[0].splitlines()
-    assert [line.removeprefix("- ") for line in listed if line] == lines
-    shown = re.findall(r"<li>(.*?)</li>", re.search(r'<ul id="summary">(.*?)</ul>', comparison_html, re.DOTALL)[1])
-    assert [plain(line) for line in shown] == [plain(line) for line in lines]
+    assert [line.removeprefix("- ").replace("**", "") for line in listed if line] == lines
+    block = re.search(r'<ol id="summary">(.*?)</ol>', comparison_html, re.DOTALL)[1]
+    shown = re.findall(r'<li><p><strong>(.*?)</strong></p>\s*<p class="behind">(.*?)</p>', block)
+    assert [plain(" ".join(parts)) for parts in shown] == [plain(line) for line in lines]
+    assert all("<svg" in item for item in block.split("<li>")[1:])  # a picture each
 
 
 def test_the_sentences_are_true_of_the_numbers(results):
-    variants, best, effects, published, candidate = summary(results)
+    best, techniques, penalties, published, candidate = texts(results)
     table = results.table.iloc[:-1]
-    assert f"{len(table)} variants of 3 studies" in variants
-    assert f"; {table['identical_to'].notna().sum()} of the {len(table)} are, to the bit" in variants
+    distinct = table["identical_to"].isna().sum()
+    assert f"{len(table)} variants of 3 studies are {distinct} distinct models" in opening(results)
     first = table.loc[table["test_accuracy"].idxmax()]
-    assert f"`{first['study']}/{first['variant']}`, which gets {100 * first['test_accuracy']:.2f} ±" in best
-    assert f"[{100 * first['low']:.2f}, {100 * first['high']:.2f}]" in best
+    interval = f"[{100 * first['low']:.2f}, {100 * first['high']:.2f}]"
+    assert (
+        f"`{first['study']}/{first['variant']}` has the highest mean, {100 * first['test_accuracy']:.2f} % {interval}"
+        in best
+    )
+    assert f"the best gets {100 * results.statistics['best_apart']:.2f} %" in best
+    may = table[table["identical_to"].isna() & (table["behind_high"] > 0)]
+    assert "Cannot be told apart as the best: " in best
+    assert all(f"`{row.variant}`" in best for row in may.sort_values("rank").head(2).itertuples())
     gaps = (table["test_accuracy"] - table["published"]).dropna()
     inside = ((table["run_low"] <= table["published"]) & (table["published"] <= table["run_high"])).sum()
-    assert f"The {len(gaps)} published figures are {100 * gaps.abs().mean():.2f} points away" in published
+    assert f"On average the {len(gaps)} published figures are {100 * gaps.abs().mean():.2f} points away" in published
     assert f"at most {100 * gaps.abs().max():.2f}" in published
-    assert f"; {inside} of them lie" in published
+    assert published.startswith(f"{inside} of {len(gaps)} published figures lie where one more run of ours would.")
+    assert f"{0.95 * len(gaps):.0f} are expected" in published
+    assert re.search(r"Our test losses are \d+\.\d % (higher|lower) \(z = \d+\.\d\)", published)
     own = results.table.iloc[-1]
-    assert (
-        f"{100 * own['test_accuracy']:.2f} ± {100 * own['test_accuracy_sd']:.2f} % right: place {own['rank']}"
-        in candidate
-    )
-    assert "`techniques`, technique against `none`: no difference beyond chance" in effects
-    assert "`penalties`, penalty against `none`: " in effects
+    interval = f"[{100 * own['low']:.2f}, {100 * own['high']:.2f}]"
+    assert candidate.startswith(f"The candidate is in place {own['rank']} of {distinct + 1}.")
+    assert f"By its mean, {100 * own['test_accuracy']:.2f} % {interval}." in candidate
+    counted = table[table["identical_to"].isna()]["verdict"].value_counts()
+    assert f"better than {counted.get('beats', 0)} models, worse than {counted.get('loses', 0)}" in candidate
+    assert techniques.startswith("`techniques`, technique against `none`: ")
+    assert penalties.startswith("`penalties`, penalty against `none`: ")
+    assert "±" not in " ".join(texts(results))
 
 
 def changed(results: Results, which: str, column: str, value: Any, row: int | slice = slice(None)) -> Results:
@@ -55,35 +73,89 @@ def changed(results: Results, which: str, column: str, value: Any, row: int | sl
 
 
 def test_the_sentences_change_with_the_numbers(results):
-    lines = summary(results)
+    lines = texts(results)
 
     def differ(other: Results) -> list[int]:
-        return [i for i, (a, b) in enumerate(zip(lines, summary(other), strict=True)) if a != b]
+        return [i for i, (a, b) in enumerate(zip(lines, texts(other), strict=True)) if a != b]
 
-    assert 0 in differ(changed(results, "table", "identical_to", None))
-    assert 1 in differ(changed(results, "table", "low", 0.5))
-    joint = {study: dict.fromkeys(p, 0.01) for study, p in results.statistics["joint_p"].items()}
-    sure = dataclasses.replace(results, statistics=results.statistics | {"joint_p": joint})
-    told = changed(sure, "effects", "p_holm", 0.01)
-    assert differ(told) == [2]
-    row = results.effects.iloc[0]
-    assert f"`batchnorm` {100 * row['difference']:+.2f} points [" in summary(told)[2]
+    assert opening(changed(results, "table", "identical_to", None)) != opening(results)
+    assert 0 in differ(changed(results, "table", "low", 0.5))
+    certain = changed(results, "table", "behind_high", 0.0)
+    certain.table.loc[results.best.name, "behind_high"] = 0.01
+    assert texts(certain)[0].startswith(f"`{results.best['study']}/{results.best['variant']}` is the best. ")
     far = changed(results, "table", "published", 0.1)
     assert differ(far) == [3]
-    assert "; 0 of them lie" in summary(far)[3]
+    assert texts(far)[3].startswith(f"0 of {len(far.studied)} published figures lie")
     assert differ(changed(results, "table", "test_accuracy", 0.5, -1)) == [4]
+
+
+def test_no_effect_is_called_none_and_each_shows_its_interval(results):
+    row = results.effects.iloc[0]
+    numbers = (
+        f"`batchnorm` {100 * row['difference']:+.2f} [{100 * row['family_low']:+.2f}, {100 * row['family_high']:+.2f}]"
+    )
+    undecided = changed(results, "effects", "p_family", 0.5)
+    told = texts(undecided)[1]
+    assert f"undecided {numbers} (80 % power begins at " in told
+    decided = texts(changed(results, "effects", "p_family", 0.01))[1]
+    assert numbers in decided
+    assert "undecided" not in decided.partition("whether")[0]
+    assert "`batchnorm` hurts" in decided or "`batchnorm` helps" in decided
+    assert "`batchnorm` is undecided" in told
+    assert "no difference" not in told + decided
+
+
+def test_a_large_p_never_stands_without_what_the_design_could_have_seen(results, comparison_md, comparison_html):
+    for text in (*texts(results), *comparison_md.splitlines(), plain(comparison_html)):
+        for p in re.finditer(r"(?:technique|activation|penalty)\S* p = (0\.\d+)", text):
+            if float(p[1]) >= 0.05:
+                assert text[p.end() :].startswith((" (80 % power begins at", "; 80 % power begins at")), text[
+                    p.start() :
+                ][:80]
+
+
+def test_an_effect_that_differs_by_another_factor_is_told_by_it(results):
+    alike = changed(results, "effects", "p_alike", 0.5)
+    told = texts(changed(alike, "effects", "p_alike", 0.001, 0))[1]
+    within = results.effects[(results.effects["level"] == "batchnorm") & results.effects["within"].notna()]
+    by_level = ", ".join(f"{100 * row.difference:+.2f} with {row.within}" for row in within.itertuples())
+    assert f"`batchnorm` {by_level}" in told
+    assert "what `batchnorm` does depends on activation." in told
+    assert f"`batchnorm` {100 * results.effects.iloc[0]['difference']:+.2f} [" not in told
+    joint = copy.deepcopy(results.statistics["joint"])
+    joint["techniques"]["technique x activation"]["p"] = 0.001
+    told = texts(dataclasses.replace(alike, statistics=results.statistics | {"joint": joint}))[1]
+    assert "its effects differ by activation (p = 0.001)" in told
+    joint["techniques"]["technique x activation"]["p"] = 0.6
+    told = texts(dataclasses.replace(alike, statistics=results.statistics | {"joint": joint}))[1]
+    assert "whether its effects differ by activation is undecided (p = 0.60; 80 % power begins at" in told
 
 
 def test_what_was_not_tried_or_published_is_said(results):
     few = dataclasses.replace(results, effects=results.effects.iloc[:0])
-    assert "No study is a grid of factors" in summary(few)[2]
+    assert [finding.picture for finding in summary(few)] == ["best", "published", "candidate"]
     none = dataclasses.replace(results, published=None, table=results.table.assign(published=np.nan))
-    assert summary(none)[3] == "No published figure is compared."
+    assert texts(none)[3] == "No published figure is compared. "
 
 
-def test_an_average_over_what_differs_is_told_as_one(results):
-    joint = copy.deepcopy(results.statistics["joint_p"])
-    joint["techniques"] |= {"technique": 0.001, "technique x activation": 0.001}
-    told = summary(dataclasses.replace(results, statistics=results.statistics | {"joint_p": joint}))[2]
-    assert ", but not alike with every activation; `techniques`, activation against" in told
-    assert "not alike" not in summary(results)[2]
+def test_the_limits_say_what_the_tests_could_see_and_what_was_not_asked(results):
+    lines = " ".join(limits(results))
+    assert "is found with 80 % power" in lines
+    assert "One data set and one set of training images" in lines
+    assert "none is tuned" in lines
+    studies = copy.deepcopy(results.statistics["studies"])
+    studies["techniques"] |= {"bartlett_p": 0.5, "bartlett_power": 0.39}
+    lines = limits(dataclasses.replace(results, statistics=results.statistics | {"studies": studies}))
+    (line,) = (line for line in lines if "scatter alike is assumed, not shown" in line and "`techniques`" in line)
+    assert "one model of 6 times the others' sd is noticed in 39 % of cases" in line
+
+
+@pytest.mark.parametrize(("last", "said"), [(0.5, True), (0.95, False)])
+def test_a_model_that_was_still_learning_is_named(last, said, results):
+    history = results.history.copy()
+    own = (history["study"] == "architectures") & (history["variant"] == "model1")
+    epochs = history.loc[own, "epoch"]
+    history["val_loss"] = 1.0
+    history.loc[own & (history["epoch"] == epochs.max()), "val_loss"] = last
+    lines = limits(dataclasses.replace(results, history=history))
+    assert any(line.startswith("`architectures/model1` had not learnt out") for line in lines) == said
