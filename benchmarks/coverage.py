@@ -119,7 +119,8 @@ def measure(setting: Setting, simulations: int, names: tuple[str, ...] = RULES[:
     held, all_held, best, wrong = ({name: 0 for name in names} for _ in range(4))
     for _ in range(simulations):
         hits = setting.simulate(generator)
-        ruled = rules(statistics.estimate(hits, [0] * models), hits)
+        estimates = statistics.estimate(hits, [0] * models)
+        ruled = rules(estimates, hits) if names != RULES[:1] else {RULES[0]: estimates}
         for name in names:
             contrasts = statistics.contrasts(ruled[name], weights)
             low, high = contrasts.interval()

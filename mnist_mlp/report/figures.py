@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from mnist_mlp import files
+from mnist_mlp.report.formatting import rounds, short
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -172,7 +173,8 @@ def interaction(effects: "pd.DataFrame", across: str, title: str) -> "Figure":
     axes.axhline(0, color=INK, linewidth=1, linestyle="--")
     axes.set_xticks(list(places.values()), list(places))
     axes.set(title=title, xlabel=across, ylabel=f"less {effects['reference'].iloc[0]} (points of test accuracy)")
-    axes.legend(frameon=False, title="bars: 95 % intervals, each by itself", alignment="left")
+    words = "bars: 95 % intervals, each by itself"
+    figure.legend(loc="outside lower center", ncols=len(levels), frameon=False, title=words)
     return figure
 
 
@@ -189,9 +191,13 @@ def costs(table: "pd.DataFrame", title: str) -> "Figure":
             style |= {"linestyle": "", "color": colours[study], "alpha": 0.7, "markeredgewidth": 0}
             one.plot(rows[column], 100 * rows["test_accuracy"], label=study, **style)
         one.set_xscale("log")
+        ticks = rounds(table[column].min(), table[column].max())
+        one.set_xticks(ticks, [short(tick) for tick in ticks])
+        one.minorticks_off()
         _error_scale(one, "y")
         one.set(xlabel=label, ylabel="test accuracy (%)")
-    axes[0].legend(frameon=False)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
     figure.suptitle(title)
     return figure
 

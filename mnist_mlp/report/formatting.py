@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import pandas as pd
 
 from mnist_mlp.config import Variant
@@ -54,3 +55,18 @@ def seeds(table: pd.DataFrame) -> str:
     """Return how many seeds the variants of a table have."""
     fewest, most = table["replicates"].min(), table["replicates"].max()
     return count(most, "seed") if fewest == most else f"{fewest} to {most} seeds"
+
+
+def rounds(low: float, high: float) -> list[float]:
+    """Return 1, 2 and 5 times powers of ten between two numbers, or the two themselves if there are fewer than two."""
+    powers = range(int(np.floor(np.log10(low))), int(np.log10(high)) + 1)
+    found = [times * 10.0**power for power in powers for times in (1, 2, 5) if low <= times * 10.0**power <= high]
+    return found if len(found) > 1 else sorted({low, high})
+
+
+def short(number: float) -> str:
+    """Return a number with a letter for its thousands."""
+    for letter, thousands in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= thousands:
+            return f"{number / thousands:.3g} {letter}"
+    return f"{number:.3g}"

@@ -207,28 +207,16 @@ def _costs(results: Results) -> dict[str, dict[str, Any]]:
             (across(x), 60 - 0.6 * accuracy(row.test_accuracy), row.study, f"{row.study}/{row.variant}")
             for x, row in zip(logs, table.itertuples(), strict=True)
         ]
-        ticks = [(across(np.log10(tick)), _short(tick)) for tick in _round(10 ** logs.min(), 10 ** logs.max())]
+        ticks = [
+            (across(np.log10(tick)), formatting.short(tick))
+            for tick in formatting.rounds(10 ** logs.min(), 10 ** logs.max())
+        ]
         drawn[column] = {
             "points": points,
             "ticks": ticks,
             "rows": [(60 - 0.6 * y, text) for y, text in accuracy.ticks()],
         }
     return drawn
-
-
-def _round(low: float, high: float) -> list[float]:
-    """Return 1, 2 and 5 times powers of ten between two numbers, or the two themselves if there are fewer than two."""
-    powers = range(int(np.floor(np.log10(low))), int(np.log10(high)) + 1)
-    found = [times * 10.0**power for power in powers for times in (1, 2, 5) if low <= times * 10.0**power <= high]
-    return found if len(found) > 1 else sorted({low, high})
-
-
-def _short(number: float) -> str:
-    """Return a number with a letter for its thousands."""
-    for letter, thousands in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if number >= thousands:
-            return f"{number / thousands:.3g} {letter}"
-    return f"{number:.3g}"
 
 
 def _shades(results: Results) -> dict[str, str]:
