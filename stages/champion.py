@@ -22,7 +22,8 @@ def main() -> None:
     best = files.read_json(paths.REPORTS / "champion.json", *export.KEYS)
     export.export(best)
     who = f"{best['study']}/{best['variant']}, seed {best['seed']}"
-    print(f"{paths.CHAMPION}: {who}, test accuracy {best['test_accuracy']:.2%}")
+    apart = f"test accuracy {best['test_accuracy']:.2%} on the {best['test_images']:,} images that didn't choose it"
+    print(f"{paths.CHAMPION}: {who}, {apart}")
     if Path(os.environ.get("DVC_ROOT", ".")).resolve() == Path.cwd():
         try:
             store = open_store()

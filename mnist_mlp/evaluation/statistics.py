@@ -237,8 +237,8 @@ def family(estimates: Estimates, weights: np.ndarray) -> tuple[np.ndarray, np.nd
     drawn = np.random.default_rng(SEED).standard_normal((DRAWS, len(lines))) @ _root(
         covariance / scale / scale[:, None]
     )
-    spread = np.sqrt((drawn**2).mean(axis=0))  # 1, but for what made the matrix one of correlations
-    smallest = np.sort(2 * ndtr(-np.abs(drawn / spread).max(axis=1)))
+    spread = np.sqrt((drawn**2).mean(axis=0))  # 1, but for what is negative in the matrix
+    smallest = np.sort(2 * ndtr(-np.abs(drawn / np.where(spread > 0, spread, 1.0)).max(axis=1)))
     critical = np.quantile(smallest, ALPHA, method="lower")
     half = stdtrit(np.minimum(made.freedom[known], 1e9), 1 - critical / 2) * made.error[known]
     low[known], high[known] = made.value[known] - half, made.value[known] + half

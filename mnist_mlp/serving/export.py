@@ -12,7 +12,7 @@ from mnist_mlp.errors import UserError
 if TYPE_CHECKING:
     import keras
 
-KEYS = ("study", "variant", "scaling", "seed", "val_accuracy", "test_accuracy", "model", "md5")  # of champion.json
+KEYS = ("study", "variant", "scaling", "seed", "test_accuracy", "test_images", "model", "md5")  # of champion.json
 
 
 def export(champion: dict[str, Any], folder: Path = paths.CHAMPION) -> None:

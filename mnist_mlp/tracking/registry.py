@@ -59,8 +59,8 @@ def _add(store: Store, champion: dict[str, Any], params: Params, folder: Path, k
     height, width = export.image_size(folder / "model.keras")
     words = (
         f"{champion['study']}/{champion['variant']}, seed {champion['seed']}: test accuracy "
-        f"{champion['test_accuracy']:.2%}. Takes grey images, uint8 [n, {height}, {width}]; gives class and "
-        "probabilities."
+        f"{champion['test_accuracy']:.2%} on the {champion['test_images']:,} images that didn't choose it. Takes grey "
+        f"images, uint8 [n, {height}, {width}]; gives class and probabilities."
     )
     columns: list[ColSpec | TensorSpec] = [
         ColSpec(DataType.long, "class"),

@@ -21,7 +21,7 @@ EXPORTED = {"model.keras": b"the former model", "champion.json": b"{}"}
 
 def write_champion(content: bytes, scaling: str = "pixels") -> dict[str, Any]:
     """Write reports/champion.json for a model of these bytes; return what it holds."""
-    scores = {"seed": 1, "val_accuracy": 0.9, "test_accuracy": 0.5}
+    scores = {"seed": 1, "test_accuracy": 0.5, "test_images": 100}
     champion = {"study": "techniques", "variant": "none-relu", "scaling": scaling} | scores
     champion |= {"model": MODEL.as_posix(), "md5": hashlib.md5(content).hexdigest()}
     paths.REPORTS.mkdir()

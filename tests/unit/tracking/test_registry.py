@@ -11,7 +11,8 @@ from mnist_mlp import paths
 from mnist_mlp.tracking import registry, store
 from tests.helpers.params import PARAMS
 
-SCORED = {"study": "techniques", "variant": "l1-tanh", "seed": 1, "test_accuracy": 0.5, "scaling": "?", "md5": "?"}
+SCORED = {"study": "techniques", "variant": "l1-tanh", "seed": 1, "test_accuracy": 0.5, "test_images": 100,
+          "scaling": "?", "md5": "?"}  # fmt: skip
 
 
 def model_of(height: int, width: int = 28) -> bytes:
