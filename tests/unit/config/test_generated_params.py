@@ -95,14 +95,14 @@ def many(examples: int, **more: Any) -> settings:
     return settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), **more)
 
 
-@many(1000)
+@many(300)
 @given(path=st.sampled_from(PLACES), how=st.sampled_from(["replace", "replace", "delete", "add"]), value=values)
 def test_a_changed_value_is_accepted_or_refused_by_its_key(path, how, value, folder):
     for line in refusal(as_yaml(changed(path, how, value)), folder):
         assert path[0] in line or str(value) in line or "not valid YAML" in line, (path, how, value, line)
 
 
-@many(1000)
+@many(300)
 @given(
     start=st.integers(0, len(as_yaml(BASE))),
     length=st.integers(0, 40),
