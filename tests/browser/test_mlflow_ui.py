@@ -85,9 +85,9 @@ def links(clone) -> Iterator[dict[str, str]]:
     assert process.wait(timeout=60) == 0
 
 
-@pytest.fixture
-def browser(tmp_path) -> Iterator[Chrome]:
-    with open_browser(tmp_path, "--window-size=1500,1000") as browser:
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory) -> Iterator[Chrome]:
+    with open_browser(tmp_path_factory.mktemp("browser"), "--window-size=1500,1000") as browser:
         yield browser
 
 

@@ -25,9 +25,9 @@ def page(tmp_path_factory) -> Path:
     return root / "comparison.html"
 
 
-@pytest.fixture
-def browser(tmp_path) -> Iterator[webdriver.Chrome]:
-    with open_browser(tmp_path) as driver:
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory) -> Iterator[webdriver.Chrome]:
+    with open_browser(tmp_path_factory.mktemp("browser")) as driver:
         yield driver
 
 
