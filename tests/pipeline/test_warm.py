@@ -1,15 +1,17 @@
 """The warm process: by `dvc repro` and `dvc exp run` of stages that tell where they run, in every way they can end."""
 
 import os
+import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 
 from tests.helpers.params import ROOT
-from tests.helpers.project import Project, forks, processes, servers
+from tests.helpers.project import Project, forks, made_once, processes, servers
 
 pytestmark = pytest.mark.slow
 STAGES = ("download", "preprocess", "train", "evaluate", "compare", "champion")
@@ -41,15 +43,19 @@ if __name__ == "__main__":
 
 
 @pytest.fixture
-def probes(tmp_path) -> Project:
+def probes(tmp_path, tmp_path_factory) -> Project:
     """A project with two stages that tell where they run: stages.probe starts the warm process, stages.late doesn't."""
-    project = Project(tmp_path / "project")
-    write(project, [])
-    for name, starts in (("probe", "True"), ("late", "False")):
-        (project.folder / f"stages/{name}.py").write_text(PROBE.replace("STARTS", starts))
-    (project.folder / "mnist_mlp/novel.py").write_text("WORD = 'old code'")
-    project.commit()
-    return project
+
+    def make(folder: Path) -> None:
+        project = Project(folder / "project")
+        write(project, [])
+        for name, starts in (("probe", "True"), ("late", "False")):
+            (project.folder / f"stages/{name}.py").write_text(PROBE.replace("STARTS", starts))
+        (project.folder / "mnist_mlp/novel.py").write_text("WORD = 'old code'")
+        project.commit()
+
+    made = made_once(tmp_path_factory, "probes", make)
+    return Project.at(shutil.copytree(made / "project", tmp_path / "project", symlinks=True))
 
 
 def write(project: Project, commands: list[str]) -> None:
@@ -185,9 +191,3 @@ print(threading.active_count(), context._context, telemetry.get_telemetry_client
 def test_the_warm_process_imports_libraries_alone_and_uses_nothing_of_them():
     """A thread that TensorFlow or MLflow had started would be missing in the forks."""
     assert Project.at(ROOT).run("python", "-P", "-c", PREPARED).splitlines()[-1] == "1 None None []"
-
-
-def test_stages_by_themselves_give_the_bytes_of_warm_ones(project):
-    """The fixture's stages were forks; those that verify runs are not under DVC."""
-    output = project.run("python", "-m", "mnist_mlp", "verify", "train-techniques@none-relu", "evaluate", "compare")
-    assert "3 of 3 stages give what dvc.lock has" in output
