@@ -98,10 +98,13 @@ class Project:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables of its commands. A training writes checkpoints often, so that a test can soon interrupt it."""
+        """The variables of its commands. A training writes checkpoints often, so that a test can soon interrupt it.
+
+        Byte code is written, whatever the user's own setting is: every stage would compile the project's code again."""
         own = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
         path = f"{Path(sys.executable).parent}{os.pathsep}{own['PATH']}"
-        return own | {"PATH": path, "PYTHONPATH": "", "COLUMNS": "200", "MNIST_MLP_CHECKPOINT_SECONDS": "0.5"}
+        return own | {"PATH": path, "PYTHONPATH": "", "COLUMNS": "200", "MNIST_MLP_CHECKPOINT_SECONDS": "0.5",
+                      "PYTHONDONTWRITEBYTECODE": ""}  # fmt: skip
 
     def store(self) -> Store:
         """Return its MLflow store, opened in the tests' own process: another one would import MLflow first."""
