@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mnist_mlp.config import Variant
 from mnist_mlp.config.choices import ACTIVATIONS
 from mnist_mlp.errors import UserError
 from mnist_mlp.training import outputs
@@ -31,9 +32,17 @@ def digests(folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
 
 
+def one_of_each_network() -> list[Variant]:
+    """Return the variants without those that differ from another one in the activation alone, each kept in turn."""
+    alike: dict[tuple[str, str], list[Variant]] = {}
+    for variant in PARAMS.variants:
+        alike.setdefault((variant.study, variant.name.removesuffix(f"-{variant.activation}")), []).append(variant)
+    return [variants[number % len(variants)] for number, variants in enumerate(alike.values())]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("variant", PARAMS.variants, ids=lambda v: v.label)
-def test_every_variant_trains_for_a_step(variant, trainer):
+@pytest.mark.parametrize("variant", one_of_each_network(), ids=lambda v: v.label)
+def test_every_network_of_the_studies_trains_for_a_step(variant, trainer):
     variant = variant.model_copy(update={"epochs": 1, "batch_size": 99, "seeds": (0,)})
     n = 110 if variant.validation == "held_out" else 99
     (replicate,) = trainer.train(variant, make_splits(variant, n, n_test=n))  # as many, to compile one function fewer
