@@ -11,6 +11,7 @@ import pytest
 # Several processes share the cores: two threads of NumPy's BLAS that wait for a core take three times as long as one.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
+from mnist_mlp.pipeline import git
 from mnist_mlp.tracking import environment as mlflow_environment
 from mnist_mlp.training import environment
 from tests.helpers.project import Project, made_once
@@ -20,6 +21,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 mlflow_environment.configure()  # before any test imports MLflow
+git.forget_callers()  # pytest may run in a hook, whose repository no test may touch
+os.environ["GIT_CONFIG_GLOBAL"] = os.devnull  # the user's hooks and signatures are not the tests'
 
 LONGEST = ("at_any_moment", "three_hosts", "sweep_of_two", "death_costs_none")  # parts of the names of tests
 

@@ -3,7 +3,6 @@
 import logging
 import os
 import shlex
-import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any
 from mnist_mlp import config
 from mnist_mlp.cluster import stage_runner
 from mnist_mlp.errors import UserError
-from mnist_mlp.pipeline import leftovers
+from mnist_mlp.pipeline import git, leftovers
 
 
 @dataclass(frozen=True)
@@ -105,8 +104,7 @@ def _refuse_strays(stage: Any, made: set[str]) -> None:
     """Raise UserError if a folder that a stage depends on has files that are neither git's nor of a stage."""
     ignored = stage.repo.dvcignore.is_ignored_file  # in no digest, a checkpoint for example
     for folder in stage_runner.shared(stage, made):
-        listed = subprocess.run(["git", "ls-files", "-oz", "--", folder], capture_output=True, check=True).stdout
-        for name in os.fsdecode(listed).split("\0")[:-1]:
+        for name in os.fsdecode(git.run("ls-files", "-oz", "--", folder)).split("\0")[:-1]:
             path = Path(stage.repo.root_dir, name)
             if made.isdisjoint(map(str, (path, *path.parents))) and not ignored(str(path)):
                 raise UserError(

@@ -18,7 +18,7 @@ from mnist_mlp import paths
 from mnist_mlp.cluster import connection, plan, stage_runner, workspace
 from mnist_mlp.cluster.plan import Plan, Step
 from mnist_mlp.errors import UserError
-from mnist_mlp.pipeline import archive
+from mnist_mlp.pipeline import archive, git
 from mnist_mlp.pipeline.lock_entries import Entries
 
 if TYPE_CHECKING:
@@ -96,7 +96,8 @@ def _checkouts(due: Plan, remote: bool) -> Any:
 
     from mnist_mlp.cluster import worker
 
-    cloudpickle.register_pickle_by_value(worker)
+    for module in (worker, git):
+        cloudpickle.register_pickle_by_value(module)
     space = asdict(workspace.take(due.uncached))
     if not remote:
         here = {"DVC_ROOT": str(Path.cwd())}
@@ -131,7 +132,7 @@ class _Run:
         from mnist_mlp.cluster.worker import task_function
 
         size = f"{self.outcome.total} stages, {self._cores()[0]} cores"
-        print(f"{size}; Dask's dashboard: {self.client.dashboard_link}", flush=True)
+        print(f"{size}{_dashboard(self.client)}", flush=True)
         self.function = task_function()
         self.client.subscribe_topic(self.name, lambda event: self.events.put(event[1]))
         self.client.register_plugin(self.checkouts, self.name)
@@ -212,6 +213,15 @@ class _Run:
         seconds = (time.monotonic() - self.began) / ended * (outcome.total - ended)  # at the pace so far
         left = f"{seconds / 60:.0f} min" if seconds > 90 else f"{seconds:.0f} s"
         print(f"[{ended}/{outcome.total}] {name}  {told}, {len(self.running)} running, about {left} left", flush=True)
+
+
+def _dashboard(client: "Client") -> str:
+    """Return the words that name Dask's dashboard; none if there is none, or if Dask's settings make no link to it."""
+    try:
+        link = client.dashboard_link
+    except Exception:  # whatever the user's template of it raises
+        link = None
+    return f"; Dask's dashboard: {link}" if link else ""
 
 
 def _result(future: "Future") -> dict[str, Any]:

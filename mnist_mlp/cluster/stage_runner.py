@@ -9,7 +9,6 @@ import contextlib
 import logging
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -17,7 +16,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from mnist_mlp.machine import cpu
-from mnist_mlp.pipeline import lock_entries
+from mnist_mlp.pipeline import git, lock_entries
 from mnist_mlp.pipeline.archive import pack, unpack
 
 PUSHES = 5  # attempts
@@ -82,7 +81,7 @@ def _run(task: dict[str, Any]) -> dict[str, Any]:
         stages = load_file(repo, PROJECT_FILE).stages  # each is resolved when it is asked for: the others cost nothing
         before, stage = [stages[other] for other in task["before"]], stages[name]
         for folder in shared(stage, {out.fs_path for other in before for out in other.outs}):
-            subprocess.run(["git", "clean", "-fdxq", "--", folder], check=True)  # of other workspaces
+            git.run(*git.OWN, "clean", "-fdxq", "--", folder)  # of other workspaces
         for other in before:
             bring(other.outs, task["remote"])
         if task["kept"]:

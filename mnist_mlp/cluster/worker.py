@@ -1,7 +1,8 @@
 """What runs on a Dask worker: stages in checkouts of the caller's workspace, each kept warm for the next stage.
 
 `Checkouts` is sent by value, so a worker needs the environment of requirements.txt and git, but no checkout; so nothing
-of this package is imported here. The checkout's own stage_runner does what needs DVC, in a process of its own.
+of this package is imported here but git.py, which is sent likewise. The checkout's own stage_runner does what needs
+DVC, in a process of its own.
 """
 
 import contextlib
@@ -21,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from distributed.diagnostics.plugin import WorkerPlugin
+
+from mnist_mlp.pipeline.git import OWN, environment
 
 STAGES = ("DVC_ROOT", "DVC_STAGE", "DVC_EXP_NAME", "DVC_EXP_BASELINE_REV")  # variables in which DVC names what it runs
 SAID = 40  # lines of a stage's output that travel
@@ -106,12 +109,14 @@ class Checkouts(WorkerPlugin):
         """Lay out the caller's workspace in a checkout, so that git says the same of it. Ignored files stay."""
 
         def git(*words: str, **more: Any) -> int:
-            return subprocess.run(["git", *words], cwd=folder, capture_output=True, **{"check": True} | more).returncode
+            options: dict[str, Any] = {"env": environment(os.environ), "check": True} | more
+            return subprocess.run(["git", *OWN, *words], cwd=folder, capture_output=True, **options).returncode
 
         folder.mkdir(exist_ok=True)
         for torn in (".git/index.lock", ".dvc/tmp/rwlock"):  # by a kill
             (folder / torn).unlink(missing_ok=True)
-        if not (folder / ".git/HEAD").exists():
+        if git("rev-parse", "--git-dir", check=False):  # missing, or damaged
+            shutil.rmtree(folder / ".git", ignore_errors=True)
             git("init", "--quiet")
         if git("cat-file", "-e", f"{self.commit}^{{commit}}", check=False):
             with (folder / ".git/shallow").open("a") as file:
@@ -121,7 +126,7 @@ class Checkouts(WorkerPlugin):
         git("checkout", "--quiet", "--force", "--detach", self.commit)
         git("reset", "--quiet", "--mixed", self.base)
         cache = f'[cache]\n    dir = "{self.cache or self.folder / "cache"}"\n    type = "hardlink,symlink,copy"\n'
-        (folder / ".dvc/config.local").write_text(cache + self.config)
+        (folder / ".dvc/config.local").write_text(cache + self.config, encoding="utf-8")
         shutil.rmtree(folder / "mlruns/artifacts", ignore_errors=True)  # of a store that nobody reads
 
 
@@ -155,13 +160,14 @@ class _Runner:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment as by hand: without what DVC or Dask set for their own processes."""
+    """Return the environment as by hand: without what git, DVC or Dask set for their own processes."""
     import dask
 
-    own = {name: value for name, value in os.environ.items() if name not in STAGES}
+    own = {name: value for name, value in environment(os.environ).items() if name not in STAGES}
     for name, value in dask.config.get("distributed.nanny.pre-spawn-environ", {}).items():
         if own.get(name) == str(value):
             del own[name]
+    own["PYTHONIOENCODING"] = "utf-8"  # as `_Runner.run` reads it
     return own | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{own['PATH']}"}
 
 

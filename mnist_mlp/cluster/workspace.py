@@ -1,13 +1,14 @@
 """The workspace as git objects, which travel to workers."""
 
+import functools
 import os
-import subprocess
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from mnist_mlp.errors import UserError
+from mnist_mlp.pipeline.git import run
 
 
 @dataclass(frozen=True)
@@ -31,14 +32,7 @@ def take(uncached: Iterable[str]) -> Workspace:
     with tempfile.TemporaryDirectory() as folder:
         own = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER")
                for what, value in (("NAME", "workspace"), ("EMAIL", ""), ("DATE", "1000000000 +0000"))}  # fmt: skip
-        environment = os.environ | own | {"GIT_INDEX_FILE": str(Path(folder, "index"))}
-
-        def git(*words: str, text: str = "") -> bytes:
-            done = subprocess.run(["git", *words], input=text.encode(), env=environment, capture_output=True)
-            if done.returncode:
-                said = " ".join(done.stderr.decode(errors="replace").split())
-                raise UserError(f"git {words[0]}: {said}; workers get the files from git: run in a checkout of it")
-            return done.stdout
+        git = functools.partial(run, GIT_INDEX_FILE=str(Path(folder, "index")), **own)
 
         if prefix := git("rev-parse", "--show-prefix").decode().strip():
             raise UserError(f"{prefix}: not the top folder of the git checkout; workers get it whole")

@@ -4,6 +4,7 @@ import argparse
 import importlib
 import sys
 
+from mnist_mlp.pipeline import environment
 from mnist_mlp.pipeline.stage import Parser, errors_as_lines
 
 COMMANDS = {
@@ -19,6 +20,7 @@ COMMANDS = {
 
 def main() -> None:
     """Run the subcommand that the command line names. Exits with status 1 after one line per error."""
+    environment.settle()
     listed = "\n".join(f"  {name:<8}  {text}" for name, text in COMMANDS.items())
     parser = Parser(
         prog="mnist-mlp", description="Commands around the pipeline; the stages themselves run by `dvc repro`.",

@@ -5,12 +5,12 @@ runs this first. The stages that dvc.lock then doesn't know are taken from DVC's
 """
 
 import json
-import subprocess
 import time
 from collections.abc import Callable
 
 from mnist_mlp import paths
 from mnist_mlp.errors import UserError
+from mnist_mlp.pipeline import git
 from mnist_mlp.pipeline.lockfile import Lockfile
 
 RWLOCK = paths.DVC_TMP / "rwlock"
@@ -24,7 +24,9 @@ def main() -> None:
         print(f"{RWLOCK}: cut short by a killed dvc: removed")
     if _torn(Lockfile):
         aside, instead = paths.LOCKFILE.with_suffix(".torn"), "taken from git as committed"
-        if subprocess.run(["git", "checkout", "--quiet", "--", paths.LOCKFILE], check=False).returncode:
+        try:
+            git.run("checkout", "--quiet", "--", str(paths.LOCKFILE))
+        except UserError:
             paths.LOCKFILE.rename(aside)
             instead = f"git has none, so it is now {aside}"
         print(f"{paths.LOCKFILE}: cut short by a killed dvc: {instead}; other results come from DVC's cache")

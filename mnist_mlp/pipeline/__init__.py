@@ -10,5 +10,7 @@ lockfile        what dvc.lock vouches for
 lock_entries    dvc.lock as the texts of its entries, for those that come from other machines
 experiments     DVC's experiments, as git holds them
 archive         files as a tar in memory
+git             git, on the repository of the current folder
+environment     the user's environment, settled where a stage or a command begins
 plots_page      the page that `dvc plots` fills
 """

@@ -5,7 +5,6 @@ after another stack. Only lines in the terminal follow from git, never an output
 """
 
 import os
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from mnist_mlp import config, paths
 from mnist_mlp.config import Params
 from mnist_mlp.config.studies import Network
 from mnist_mlp.errors import UserError
+from mnist_mlp.pipeline import git
 
 WRITTEN = [str(path) for path in (paths.PARAMS, paths.LOCKFILE, paths.REPORTS)]  # by an experiment, and in git
 
@@ -82,6 +82,6 @@ def _text(value: Any) -> str:
 def _git(*words: str) -> bytes | None:
     """Return what a git command printed, or None without git or a repository."""
     try:
-        return subprocess.run(["git", *words], capture_output=True, check=True, timeout=60).stdout
-    except (OSError, subprocess.SubprocessError):
+        return git.run(*words)
+    except UserError:
         return None

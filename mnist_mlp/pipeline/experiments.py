@@ -2,12 +2,12 @@
 
 import contextlib
 import re
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mnist_mlp.pipeline import archive
+from mnist_mlp.errors import UserError
+from mnist_mlp.pipeline import archive, git
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Experiment:
     def files(self) -> Iterator[None]:
         """Be in a folder that holds its commit's files while the block works."""
         with tempfile.TemporaryDirectory() as folder:
-            archive.unpack(_git("archive", self.revision), folder)
+            archive.unpack(git.run("archive", self.revision), folder)
             with contextlib.chdir(folder):
                 yield
 
@@ -30,12 +30,8 @@ class Experiment:
 def finished() -> list[Experiment]:
     """Return every finished experiment of this repository; none if there is no repository."""
     try:
-        lines = _git("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps").decode().splitlines()
-    except (OSError, subprocess.CalledProcessError):
+        lines = git.run("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps").decode().splitlines()
+    except UserError:
         return []
     found = (re.fullmatch(r"(\w+) refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/(.+)", line) for line in lines)
     return [Experiment(match[4], match[2] + match[3], match[1]) for match in found if match]
-
-
-def _git(*words: str) -> bytes:
-    return subprocess.run(["git", *words], check=True, capture_output=True, timeout=60).stdout

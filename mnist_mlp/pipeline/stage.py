@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NoReturn
 
 from mnist_mlp.errors import UserError
-from mnist_mlp.pipeline import warm_client
+from mnist_mlp.pipeline import environment, warm_client
 
 if TYPE_CHECKING:
     from mnist_mlp.pipeline.inputs import Inputs
@@ -38,6 +38,7 @@ def run(main: Callable[..., None], starts_server: bool = False) -> None:
 
     starts_server: start a missing warm process, for a stage that imports TensorFlow anyway. Errors end the stage as
     `errors_as_lines` says."""
+    environment.settle()
     arguments, spec = _parse(main), main.__globals__["__spec__"]
     with errors_as_lines():
         if STAGE in os.environ and spec:
@@ -48,7 +49,7 @@ def run(main: Callable[..., None], starts_server: bool = False) -> None:
 
 def run_in_fork(module: str, wait_for_owner: Callable[[], object]) -> None:
     """Run the stage of a module in a fork of the warm process. wait_for_owner: returns once its parent is gone."""
-
+    environment.settle()
     with errors_as_lines():
         main = importlib.import_module(module).main
         _work(lambda: main(*_parse(main)), wait_for_owner)

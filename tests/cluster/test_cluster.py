@@ -195,6 +195,33 @@ def test_a_failed_stage_is_named_the_others_are_finished_and_uncommitted_files_a
     assert [name for name in due if name not in ("evaluate", "compare", "champion")] == ["train-candidate"]
 
 
+def test_a_git_hook_and_a_damaged_checkout_leave_the_users_repository_alone(project):
+    """git sets GIT_DIR for a hook. A worker's checkout lies below the user's, which git would find instead of it."""
+
+    def changed(text: str) -> None:
+        with (project.folder / "mnist_mlp/data/scaling.py").open("a") as code:
+            code.write(f"# {text}\n")
+
+    hook = project.folder / ".git/hooks/pre-commit"
+    hook.write_text("#!/bin/sh\npython -m mnist_mlp cluster --jobs 1 preprocess\n")
+    hook.chmod(0o755)
+    branch, settings = project.git("symbolic-ref", "HEAD"), (project.folder / ".git/config").read_text()
+    changed("by hand")
+    (project.folder / "staged").touch()
+    project.git("add", "staged")
+    who = ("-c", "user.name=test", "-c", "user.email=test@localhost")
+    project.run("git", *who, "commit", "--message", "from a hook", GIT_DIR=str(project.folder / ".git"))
+    assert project.git("show", "--format=", "--name-only") == "staged\n"
+    hook.unlink()
+    (project.folder / ".dvc/tmp/cluster/slot-0/.git/HEAD").write_text("")
+    changed("once more")
+    project.git("add", "--all")
+    staged, commits = project.git("diff", "--cached"), project.git("log", "--oneline")
+    assert cluster(project, "--jobs", "1", "preprocess").endswith("1 stages brought up to date\n")
+    assert (project.git("diff", "--cached"), project.git("log", "--oneline")) == (staged, commits)
+    assert (project.git("symbolic-ref", "HEAD"), (project.folder / ".git/config").read_text()) == (branch, settings)
+
+
 def test_what_cannot_be_shipped_is_refused(project):
     stray = project.folder / "models/techniques/none-old/history.csv"
     stray.parent.mkdir()

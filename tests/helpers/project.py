@@ -41,7 +41,11 @@ def work_in(patch: pytest.MonkeyPatch, folder: Path) -> None:
 def copy_checkout(folder: Path) -> None:
     """Copy every file that git holds, or would add, as it is now."""
     listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, check=True, capture_output=True, text=True
+        ["git", "-c", "safe.directory=*", "ls-files", "-co", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
     ).stdout
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).is_file():

@@ -1,0 +1,22 @@
+"""Settle what the user's environment would change in this process and in those that it starts."""
+
+import io
+import os
+import sys
+
+from mnist_mlp.pipeline import git
+
+LOOPBACK = "localhost,127.0.0.1,::1"
+
+
+def settle() -> None:
+    """Forget git's callers, ask this machine's own servers without a proxy, and print every line in any encoding.
+
+    A sign that the terminal's encoding lacks is printed as `?`."""
+    git.forget_callers()
+    direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    if direct != "*" and not direct.endswith(LOOPBACK):
+        os.environ["no_proxy"] = ",".join(filter(None, (direct, LOOPBACK)))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
