@@ -1,7 +1,8 @@
 """Mend the two files that a killed DVC leaves torn: DVC writes neither whole or not at all.
 
-If `.dvc/tmp/rwlock` is empty or cut short, or dvc.lock is no YAML, every later command of DVC refuses. `make repro`
-runs this first. The stages that dvc.lock then doesn't know are taken from DVC's cache, so nothing trains again.
+If `.dvc/tmp/rwlock` is empty or cut short, or dvc.lock is no YAML, after a merge too, every later command of DVC
+refuses. `make repro` runs this first. The stages that dvc.lock then doesn't know are taken from DVC's cache, so nothing
+trains again.
 """
 
 import json
@@ -23,13 +24,24 @@ def main() -> None:
         RWLOCK.unlink(missing_ok=True)
         print(f"{RWLOCK}: cut short by a killed dvc: removed")
     if _torn(Lockfile):
-        aside, instead = paths.LOCKFILE.with_suffix(".torn"), "taken from git as committed"
+        broken = paths.LOCKFILE.read_bytes()
+        what = "has the conflict markers of a merge" if b"<<<<<<< " in broken else "cut short by a killed dvc"
+        print(f"{paths.LOCKFILE}: {what}: {_replace(broken)}; other results come from DVC's cache")
+
+
+def _replace(broken: bytes) -> str:
+    """Take dvc.lock from git, or put it aside if git has none that is whole. Return the words for what was done."""
+    for version, name in {":0": "as staged", ":2": "as on our side", "HEAD": "as committed"}.items():
         try:
-            git.run("checkout", "--quiet", "--", str(paths.LOCKFILE))
-        except UserError:
-            paths.LOCKFILE.rename(aside)
-            instead = f"git has none, so it is now {aside}"
-        print(f"{paths.LOCKFILE}: cut short by a killed dvc: {instead}; other results come from DVC's cache")
+            paths.LOCKFILE.write_bytes(git.run("show", f"{version}:./{paths.LOCKFILE}"))
+            Lockfile()
+            return f"taken from git {name}"
+        except UserError as error:
+            reason = error
+    aside = paths.LOCKFILE.with_suffix(".torn")
+    aside.write_bytes(broken)
+    paths.LOCKFILE.unlink()
+    return f"git has none that is whole ({reason}), so it is now {aside}"
 
 
 def _read_rwlock() -> None:

@@ -44,7 +44,34 @@ def test_a_torn_dvc_lock_is_taken_from_git(capsys, content):
     paths.LOCKFILE.write_text(content)
     repair.main()
     assert paths.LOCKFILE.read_text() == WHOLE
-    assert capsys.readouterr().out.startswith("dvc.lock: cut short by a killed dvc: taken from git as committed; ")
+    assert capsys.readouterr().out.startswith("dvc.lock: cut short by a killed dvc: taken from git as staged; ")
+
+
+@pytest.mark.parametrize("committed", [False, True], ids=["a merge under way", "committed with the markers"])
+def test_a_conflicted_dvc_lock_is_taken_from_the_last_whole_one(capsys, committed):
+    who = ("-c", "user.name=test", "-c", "user.email=test@localhost")
+
+    def commit(content: str) -> None:
+        paths.LOCKFILE.write_text(content)
+        subprocess.run(["git", "add", "--all"], check=True)
+        subprocess.run(["git", *who, "commit", "--quiet", "--message", "state"], check=True)
+
+    commit(WHOLE)
+    subprocess.run(["git", "branch", "theirs"], check=True)
+    commit(ours := WHOLE.replace("{}", "{ours: {}}"))
+    subprocess.run(["git", "checkout", "--quiet", "theirs"], check=True)
+    commit(WHOLE.replace("{}", "{theirs: {}}"))
+    subprocess.run(["git", "checkout", "--quiet", "-"], check=True)
+    assert subprocess.run(["git", *who, "merge", "--quiet", "theirs"], capture_output=True).returncode == 1
+    if committed:
+        subprocess.run(["git", "add", "--all"], check=True)
+    repair.main()
+    assert paths.LOCKFILE.read_text() == ours
+    name = "committed" if committed else "on our side"
+    assert capsys.readouterr().out == (
+        f"dvc.lock: has the conflict markers of a merge: taken from git as {name}; "
+        "other results come from DVC's cache\n"
+    )
 
 
 def test_a_torn_dvc_lock_that_git_does_not_hold_is_put_aside(capsys):
@@ -52,4 +79,5 @@ def test_a_torn_dvc_lock_that_git_does_not_hold_is_put_aside(capsys):
     repair.main()
     assert not paths.LOCKFILE.exists()
     assert paths.LOCKFILE.with_suffix(".torn").read_text() == TORN
-    assert "git has none, so it is now dvc.torn" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "git has none that is whole (git show: " in output and "), so it is now dvc.torn; " in output
