@@ -11,9 +11,12 @@ Where one differs, a line says which.
 """
 
 import json
+import os
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
@@ -37,7 +40,7 @@ Done = Literal["created", "completed", "unchanged", "skipped"]
 
 
 def main() -> None:
-    """Make the store agree. Raises UserError if MLflow can't be reached."""
+    """Make the store agree. Raises UserError if MLflow can't be reached; a registry of its own is worth a warning."""
     params, lock, tally = config.load(), Lockfile(), Counter(created=0, completed=0, unchanged=0)
     try:
         store = open_store()
@@ -107,7 +110,17 @@ def _champion(store: Store, params: Params, lock: Lockfile) -> Done | None:
     own, reported = paths.CHAMPION / "champion.json", paths.REPORTS / "champion.json"
     if reported.exists() and own.read_bytes() != reported.read_bytes():
         return _skip("champion", f"{own} isn't {reported}", "dvc repro")
-    return "created" if registry.register(store, params) else "unchanged"
+    try:
+        return "created" if registry.register(store, params) else "unchanged"
+    except Exception as error:
+        if not (address := os.environ.get("MLFLOW_REGISTRY_URI")):
+            raise
+        parts, what = urlsplit(address), trouble(error).split(": ")[1]
+        print(
+            f"warning: MLFLOW_REGISTRY_URI: {parts.scheme}://{parts.netloc.rpartition('@')[2]}: {what}; the champion "
+            "is not registered there; unset it, or run `mnist-mlp track` once the registry answers", file=sys.stderr,
+        )  # fmt: skip
+        return None
 
 
 def _comparison(store: Store, lock: Lockfile) -> Done | None:

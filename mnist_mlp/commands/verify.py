@@ -73,7 +73,12 @@ def _verify(name: str, entry: dict[str, Any]) -> bool:
         scratch = Path(folder, "project")
         _copy(entry, scratch)
         done = subprocess.run(
-            shlex.split(entry["cmd"]), cwd=scratch, env=_environment(scratch), capture_output=True, text=True
+            shlex.split(entry["cmd"]),
+            cwd=scratch,
+            env=_environment(scratch),
+            capture_output=True,
+            text=True,
+            errors="replace",
         )
         if done.returncode:
             said = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-1]

@@ -222,6 +222,17 @@ def test_a_git_hook_and_a_damaged_checkout_leave_the_users_repository_alone(proj
     assert (project.git("symbolic-ref", "HEAD"), (project.folder / ".git/config").read_text()) == (branch, settings)
 
 
+def test_long_paths_and_a_dashboard_without_a_link_stop_nothing(project):
+    folder = project.folder / ("long" * 40)
+    folder.mkdir()
+    with (project.folder / "mnist_mlp/data/scaling.py").open("a") as code:
+        code.write("# another line\n")
+    template = {"DASK_DISTRIBUTED__DASHBOARD__LINK": "https://{NO_SUCH_VARIABLE}/{port}"}
+    output = cluster(project, "--jobs", "1", "preprocess", TMPDIR=str(folder), **template)
+    assert re.search(r"^1 stages, \d+ cores$", output, re.M)
+    assert output.endswith("1 stages brought up to date\n")
+
+
 def test_what_cannot_be_shipped_is_refused(project):
     stray = project.folder / "models/techniques/none-old/history.csv"
     stray.parent.mkdir()
