@@ -2,8 +2,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-user
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Of the user's settings for pip and uv, those that say where packages come from and how; not where they go, nor which.
+SOURCES := INDEX FIND_LINKS HOST CERT TLS PROXY CACHE TIMEOUT RETRIES CONFIG KEYRING OFFLINE CONCURRENT
+unexport PYTHONHOME $(foreach name,$(filter PIP_% UV_%,$(.VARIABLES)),$(if $(strip \
+	$(foreach word,$(SOURCES),$(findstring $(word),$(name)))),,$(name)))
 .DEFAULT_GOAL := help
 .PHONY: help setup repro test test-fast ui track verify readme bench lint requirements audit
 # What `make verify` trains again, by default: both published studies, dropout, batch norm, SGD and Adam.
@@ -20,10 +24,10 @@ $(VENV)/.installed: requirements.txt
 	@echo "setting up $(VENV) (minutes, once)"
 	@rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV)
-	@sed -n '/^uv==/,/[^\\]$$/p' requirements.txt | $(PIP) -r /dev/stdin && \
+	@sed -n '/^uv==/,/[^\\]$$/p' requirements.txt | $(PIP) --require-hashes -r /dev/stdin && \
 		$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.txt || \
-		{ echo "uv did not install them: pip does (takes longer)"; $(PIP) --compile -r requirements.txt; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+		{ echo "uv did not install them: pip does (takes longer)"; $(PIP) --require-hashes --compile -r requirements.txt; }
+	@$(PIP) --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -m mnist_mlp.pipeline.plots_page
 	@touch $@
 
