@@ -5,6 +5,7 @@ from pathlib import Path
 PARAMS = Path("params.yaml")
 PIPELINE = Path("dvc.yaml")
 LOCKFILE = Path("dvc.lock")
+IGNORED = Path(".dvcignore")
 README = Path("README.md")
 
 RAW = Path("data/raw")  # four files in MNIST's IDX format, and

@@ -24,7 +24,7 @@ from mnist_mlp import paths
 from mnist_mlp.errors import UserError
 from mnist_mlp.machine import cpu
 from mnist_mlp.pipeline.digests import md5
-from mnist_mlp.pipeline.inputs import parameters
+from mnist_mlp.pipeline.inputs import parameters, read_ignored
 from mnist_mlp.pipeline.lockfile import Lockfile
 
 CODE = ["mnist_mlp", "stages", "params.yaml", "dvc.yaml", ".dvcignore", "published"]
@@ -96,11 +96,14 @@ def _verify(name: str, entry: dict[str, Any]) -> bool:
 
 
 def _copy(entry: dict[str, Any], scratch: Path) -> None:
+    ignored = read_ignored()
     for name in CODE:
         target, source = scratch / name, Path(name)
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(
+                source, target, ignore=lambda at, names: [name for name in names if ignored(Path(at, name))]
+            )
         else:
             shutil.copy2(source, target)
     made = {out["path"] for out in entry.get("outs", [])}

@@ -7,9 +7,11 @@ code or other parameters made.
 import hashlib
 import itertools
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pathspec import GitIgnoreSpec
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -91,5 +93,15 @@ def _state(path: Path) -> Any:
 
 
 def files_below(folder: Path) -> list[Path]:
-    """Return what DVC takes a folder's content to be: all its files but byte code, which .dvcignore names."""
-    return sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    """Return what DVC takes a folder's content to be: all its files but those that .dvcignore names."""
+    ignored = read_ignored()
+    return sorted(path for path in folder.rglob("*") if not ignored(path) and path.is_file())
+
+
+def read_ignored() -> Callable[[Path], bool]:
+    """Return the function that says whether .dvcignore names a path, or a folder above it."""
+    try:
+        spec = GitIgnoreSpec.from_lines(paths.IGNORED.read_text(encoding="utf-8").splitlines())
+    except OSError:
+        spec = GitIgnoreSpec([])
+    return lambda path: spec.match_file(path)

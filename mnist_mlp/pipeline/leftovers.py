@@ -10,17 +10,18 @@ from mnist_mlp import paths
 from mnist_mlp.config import Params
 from mnist_mlp.errors import UserError
 from mnist_mlp.pipeline.digests import is_cached
+from mnist_mlp.pipeline.inputs import read_ignored
 
 
 def remove(params: Params) -> None:
     """Remove what DVC's cache keeps, with one line each.
 
-    What is hidden, of trainings that may run or of the system, stays: .dvcignore has it. Raises UserError for anything
+    What .dvcignore names stays: of trainings that may run, or of the system. Raises UserError for anything
     else beside the models: a person put it there, and it must be moved."""
-    owned = {variant.folder for variant in params.variants}
-    for study in sorted(paths.MODELS.glob("[!.]*")):
+    owned, ignored = {variant.folder for variant in params.variants}, read_ignored()
+    for study in sorted(path for path in paths.MODELS.glob("*") if not ignored(path)):
         for path in sorted(study.iterdir()) if study.is_dir() else [study]:
-            if path in owned or path.name.startswith("."):
+            if path in owned or ignored(path):
                 continue
             if path.is_dir() and not path.is_symlink() and is_cached(path):
                 shutil.rmtree(path)

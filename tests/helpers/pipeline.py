@@ -1,9 +1,13 @@
-"""A study's block of dvc.yaml, as its entry in params.yaml asks for it."""
+"""A study's block of dvc.yaml, as its entry in params.yaml asks for it, and files that are no input of a stage."""
 
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+
+# What Vim, Emacs, other editors, merges, macOS and Windows leave beside files.
+LITTER = (".layers.py.swp", "layers.py~", "#layers.py#", "4913", "layers.py.orig", "layers.py.bak", ".DS_Store",
+          "._layers", "Thumbs.db", "desktop.ini")  # fmt: skip
 
 
 def study_block(study: str, body: dict[str, Any]) -> dict[str, Any]:

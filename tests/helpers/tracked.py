@@ -43,6 +43,7 @@ def make_checkout(folder: Path) -> None:
         ROOT / paths.TRAINING_CODE, folder / paths.TRAINING_CODE, ignore=shutil.ignore_patterns("__pycache__")
     )
     shutil.copy2(PARAMS_FILE, folder / paths.PARAMS)
+    shutil.copy2(ROOT / paths.IGNORED, folder / paths.IGNORED)
     for name in (paths.RAW, paths.PREPARED):
         (folder / name).mkdir(parents=True)
     (folder / paths.DATASET).write_text(json.dumps(DATASET))

@@ -22,6 +22,7 @@ from mnist_mlp import config
 from mnist_mlp.errors import UserError
 from tests.helpers.environment import COMPILING
 from tests.helpers.params import PARAMS_FILE, ROOT
+from tests.helpers.pipeline import LITTER
 from tests.helpers.project import KEPT, Project
 from tests.helpers.variants import names_of
 
@@ -177,6 +178,24 @@ def test_byte_code_beside_the_code_is_no_change_of_it(project):
     (project.folder / "mlruns/mlflow.db").unlink()
     tally = project.run("python", "-m", "mnist_mlp", "track").splitlines()[-1]
     assert tally == f"{VARIANTS + 2} created, 0 completed, 0 unchanged"  # with the champion and the comparison
+
+
+def test_litter_of_editors_and_systems_is_no_change(project):
+    for folder in ("mnist_mlp/training", "mnist_mlp/config", "published", "models", "models/techniques", "data/raw"):
+        for name in LITTER:
+            (project.folder / folder / name).write_text("litter")
+    (project.folder / "mnist_mlp/data/.#scaling.py").symlink_to("me@host.123")
+    assert stages_due(project) == []
+    assert project.run("dvc", "status") == "Data and pipelines are up to date.\n"
+    project.run("python", "-m", "mnist_mlp", "verify", "preprocess")
+
+
+def test_a_clone_with_windows_line_ends_has_the_same_digests(project, tmp_path):
+    clone = Project.at(tmp_path / "clone")
+    project.git("-c", "core.autocrlf=true", "clone", "--quiet", str(project.folder), str(clone.folder))
+    (clone.folder / ".dvc/cache").symlink_to(project.folder / ".dvc/cache")
+    clone.run("dvc", "checkout", "--quiet")
+    assert clone.run("dvc", "status") == "Data and pipelines are up to date.\n"
 
 
 def test_a_forced_run_gives_the_same_bytes_elsewhere(project):

@@ -1,6 +1,7 @@
 """What changes while a stage runs."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from mnist_mlp import paths
 from mnist_mlp.errors import UserError
 from mnist_mlp.pipeline.inputs import LARGE, Inputs
+from tests.helpers.params import ROOT
+from tests.helpers.pipeline import LITTER
 
 PIPELINE = """
 stages:
@@ -26,6 +29,7 @@ def folder(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     paths.PIPELINE.write_text(PIPELINE)
     paths.PARAMS.write_text("epochs: 1\nstudies: {one: {units: 1}, two: {units: 2}}\n")
+    shutil.copy2(ROOT / paths.IGNORED, paths.IGNORED)
     Path("code").mkdir()
     Path("code/a.py").write_text("1\n")
     Path("data.npy").write_bytes(bytes(LARGE + 1))
@@ -64,8 +68,10 @@ def test_a_changed_input_is_named(change, what):
         lambda: Path("other.py").write_text(""),
         lambda: (Path("code/__pycache__").mkdir(), Path("code/__pycache__/a.pyc").write_text("")),
         lambda: Path("code/a.py").touch(),
+        lambda: [Path("code", name).write_text("") for name in LITTER],
+        lambda: Path("code/.#a.py").symlink_to("me@host.123"),
     ],
-    ids=["another variant's parameter", "other code", "byte code", "time of change"],
+    ids=["another variant's parameter", "other code", "byte code", "time of change", "litter", "a lock of Emacs"],
 )
 def test_a_change_that_cannot_matter_is_let_be(change):
     inputs = Inputs("train@one")

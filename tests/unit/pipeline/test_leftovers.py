@@ -36,6 +36,8 @@ def test_what_the_cache_keeps_is_removed_and_all_else_stays(cached, capsys):
         paths.MODELS / "techniques/none-relu/metrics.json",
         paths.MODELS / "techniques/.none-relu-x1/new/metrics.json",
         paths.MODELS / "techniques/.hidden",
+        paths.MODELS / "techniques/Thumbs.db",
+        paths.MODELS / "notes.txt~",
         paths.MODELS / "candidate/candidate/metrics.json",
         paths.MODELS / ".checkpoints/techniques-old/x",
     ]
