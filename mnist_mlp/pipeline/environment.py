@@ -18,5 +18,5 @@ def settle() -> None:
     if direct != "*" and not direct.endswith(LOOPBACK):
         os.environ["no_proxy"] = ",".join(filter(None, (direct, LOOPBACK)))
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors != "replace":  # a fork's has it from its warm process
             stream.reconfigure(errors="replace")

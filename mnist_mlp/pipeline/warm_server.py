@@ -228,6 +228,9 @@ if __name__ == "__main__":
     for number in (signal.SIGINT, signal.SIGHUP):  # the owner's end is what counts
         signal.signal(number, signal.SIG_IGN)
     found = find_conditions(dict(os.environ), [sys.executable, sys.prefix], os.getcwd())
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # now: once a fork's is a pipe, Python can't change it
+            stream.reconfigure(errors="replace")
     prepare()
     Server(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]), found).serve()
     os._exit(0)  # TensorFlow would take 2 seconds to take itself down

@@ -33,7 +33,11 @@ def ui(project: Project, **environment: str) -> str:
 
 @pytest.mark.parametrize("encoding", ["iso-8859-2", "ascii:strict"])
 def test_every_line_comes_out_in_any_encoding(project, encoding):
+    """By itself, and in a fork of the warm process, which the training starts."""
     output = project.run("dvc", "repro", "--single-item", "--force", "compare", PYTHONIOENCODING=encoding)
+    assert "% of 1,000 test images right (mean ? sd of 2 seeds)" in output
+    project.change(lambda params: params.update(batch_size=50))
+    output = project.run("dvc", "repro", PYTHONIOENCODING=encoding)
     assert "% of 1,000 test images right (mean ? sd of 2 seeds)" in output
     assert "everything: reports/comparison.html" in output
 
