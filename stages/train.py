@@ -67,10 +67,10 @@ def _train(study: str, name: str) -> None:
         shutil.rmtree(other, ignore_errors=True)
     found = [kept.read(seed) for seed in variant.seeds] if fresh != "1" else []
     finished = {replicate.seed: replicate for replicate in found if replicate}
-    if own.exists() and len(finished) < len(variant.seeds):
+    if any(own.glob("seed-*")) and len(finished) < len(variant.seeds):
         print(f"{variant.label}  goes on from where it was interrupted", flush=True)
-    with runs.training(variant, dataset, params.software) as log, Progress(variant) as progress:
-        trackers: list[replicates.Progress] = [progress]  # each is told seed, epoch and the row of outputs.CURVES
+    with runs.training(variant, dataset, params.software, own / "run") as log, Progress(variant) as progress:
+        trackers: list[replicates.Progress] = [progress, log.epoch]  # told seed, epoch and the row of outputs.CURVES
 
         def report(seed: int, epoch: int, row: Any) -> None:
             for tracker in trackers:
@@ -78,6 +78,7 @@ def _train(study: str, name: str) -> None:
 
         for replicate in finished.values():
             progress.take(replicate)
+            log.take(replicate)
         trained = trainer.train(variant, images, report, own, seconds, finished=finished)
         check_inputs()
         outputs.write(trained, variant.folder)

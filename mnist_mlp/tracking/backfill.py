@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -85,7 +86,8 @@ def comparison(store: Store, reports: Path = paths.REPORTS) -> Literal["created"
     if store.find(**tags):
         return "unchanged"
     headline = json.loads((reports / "metrics.json").read_text(encoding="utf-8")) if "metrics.json" in digests else {}
-    numbers = [(f"comparison/{key}", 0, value) for key, value in headline.items() if not isinstance(value, str)]
+    now = int(time.time() * 1000)
+    numbers = [(f"comparison/{key}", 0, value, now) for key, value in headline.items() if not isinstance(value, str)]
     tags |= metadata.git_tags() | metadata.lock_tag() | {"kind": "comparison", "mlflow.note.content": COMPARISON_NOTE}
     run = store.start("comparison", tags)
     store.log(run, numbers)

@@ -1,9 +1,9 @@
 """A training's runs: one per variant, and a nested one per replicate.
 
-Live, around a training:
+Around a training:
 
     with runs.training(variant, dataset, software) as log:
-        ...train, write the outputs to `folder`...
+        ...train, call log.epoch(seed, epoch, row) after each epoch, write the outputs to `folder`...
         log(folder, origins)
 
 Later, from outputs already there: tracking/backfill.py, which logs by the same functions.
@@ -18,21 +18,24 @@ import sys
 import tempfile
 import textwrap
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
+from mnist_mlp import files
 from mnist_mlp.config import Variant
 from mnist_mlp.machine import cpu
 from mnist_mlp.report import figures
 from mnist_mlp.tracking import metadata
-from mnist_mlp.tracking.store import Store, open_store, shown, uri
+from mnist_mlp.tracking.live import Live
+from mnist_mlp.tracking.store import Point, Store, open_store, shown, uri
 from mnist_mlp.training import outputs
-from mnist_mlp.training.outputs import CURVES, METRICS, Origin, Outputs
+from mnist_mlp.training.outputs import CURVES, METRICS, Origin, Outputs, Replicate
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     from mlflow.entities import Run
 
@@ -40,42 +43,83 @@ PACKAGES = ("tensorflow", "keras", "numpy", "mlflow", "dvc")
 
 
 class Log:
-    """Log a variant's outputs to its run, and end it. run_id: the run's, or nothing if MLflow can't be reached."""
+    """Log a variant's epochs as they end, then its outputs, and end its run.
 
-    def __init__(self, begun: "tuple[Store, Run] | None", variant: Variant, dataset: dict[str, Any]):
+    run_id: the run's, or nothing if MLflow can't be reached."""
+
+    def __init__(self, begun: "tuple[Store, Run, dict[int, Run]] | None", variant: Variant, dataset: dict[str, Any]):
         self.begun, self.variant, self.dataset = begun, variant, dataset
-        self.began, self.logged = time.monotonic(), False
+        self.began, self.logged, self.told = time.monotonic(), False, begun is None
         self.run_id = begun[1].info.run_id if begun else ""
+        self.live = self._attempt(lambda: Live(*begun, self._tell)) if begun else None
+
+    def epoch(self, seed: int, epoch: int, row: "np.ndarray") -> None:
+        """Log an epoch of a replicate, within seconds and without waiting. row: of outputs.CURVES."""
+        if self.live:
+            self.live(seed, epoch, row)
+
+    def take(self, replicate: Replicate) -> None:
+        """Log the curve of a replicate that was taken from an earlier training."""
+        for epoch, row in enumerate(replicate.curve, start=1):
+            self.epoch(replicate.seed, epoch, row)
 
     def __call__(self, folder: Path, origins: Mapping[int, Origin | None] = MappingProxyType({})) -> None:
         """Log the outputs in a folder. origins: by seed, the training that a replicate was taken from, None if it was
         trained."""
+        self.close()
         if self.begun:
-            store, run = self.begun
+            store, run, _ = self.begun
             seconds = {"training_seconds": time.monotonic() - self.began}
 
             def step() -> bool:
                 results = outputs.read(folder)
                 return finish(store, run, self.variant, self.dataset, results, seconds, origins)
 
-            self.logged = bool(_attempt(step))
+            self.logged = bool(self._attempt(step))
+
+    def close(self) -> None:
+        """Log the epochs that wait for it."""
+        if self.live:
+            self.live.close()
+
+    def _attempt(self, step: Callable[[], Any]) -> Any:
+        try:
+            return step()
+        except Exception as error:  # of any kind: no training may be lost by it
+            self._tell(error)
+
+    def _tell(self, error: Exception) -> None:
+        """Print what went wrong, once in a training."""
+        if not self.told:
+            _warn(error)
+        self.told = True
 
 
 @contextlib.contextmanager
-def training(variant: Variant, dataset: dict[str, Any], software: dict[str, str]) -> Iterator[Log]:
-    """Open a variant's run while the block trains; yield what logs the outputs and ends it.
+def training(
+    variant: Variant, dataset: dict[str, Any], software: dict[str, str], memory: Path | None = None
+) -> Iterator[Log]:
+    """Open a variant's run while the block trains; yield what logs to it and ends it.
 
-    dataset: what dataset.json holds; software: the versions that params.yaml names. The run is FAILED if the block
-    raises, and KILLED if it is interrupted (Ctrl-C, SIGTERM), with the reason in a tag. Trouble with MLflow is a
-    line on the standard error: training goes on.
+    dataset: what dataset.json holds; software: the versions that params.yaml names; memory: a file that keeps the
+    run's id, for this very training to go on in the same run once it was interrupted. The run is FAILED if the block
+    raises, and KILLED if it is interrupted (Ctrl-C, SIGTERM), with the reason in a tag. Trouble with MLflow is a line
+    on the standard error: training goes on.
     """
-    begun = _attempt(lambda: _begin(variant, dataset, software))
+    try:
+        begun = _begin(variant, dataset, software, memory)
+    except Exception as error:  # of any kind: no training may be lost by it
+        _warn(error)
+        begun = None
     log = Log(begun, variant, dataset)
 
     def end(status: Literal["FAILED", "KILLED"], reason: str) -> None:
+        log.close()
         if begun:
+            store, run, replicates = begun
             with contextlib.suppress(Exception):  # something worse is being told, or was
-                begun[0].end(begun[1], status, reason)
+                for one in (*replicates.values(), run):
+                    store.end(one, status, reason)
 
     try:
         with _sigterm_raises():
@@ -90,14 +134,25 @@ def training(variant: Variant, dataset: dict[str, Any], software: dict[str, str]
         end("FAILED", "its outputs were not logged")
 
 
-def _begin(variant: Variant, dataset: dict[str, Any], software: dict[str, str]) -> "tuple[Store, Run]":
+def _begin(
+    variant: Variant, dataset: dict[str, Any], software: dict[str, str], memory: Path | None
+) -> "tuple[Store, Run, dict[int, Run]]":
+    """Return the store, a variant's run and its replicates' by seed: new ones, or those of the interrupted training."""
     from_dvc = {"dvc.stage": "DVC_STAGE", "dvc.experiment": "DVC_EXP_NAME", "dvc.baseline": "DVC_EXP_BASELINE_REV"}
     tags = {tag: os.environ[name] for tag, name in from_dvc.items() if os.environ.get(name)}
     tags |= {f"version.{package}": version(package) for package in PACKAGES}
     tags |= {"version.python": platform.python_version(), "cpu": cpu(), "source": "training"}
     tags["fingerprint"] = metadata.fingerprint(variant, dataset, software)
-    store = open_store()
-    return store, start(store, variant, dataset, tags, os.environ.get("DVC_EXP_NAME"))
+    store, experiment = open_store(), os.environ.get("DVC_EXP_NAME")
+    if run := store.interrupted(memory.read_text()) if memory and memory.exists() else None:
+        store.go_on(run, tags | {"mlflow.runName": metadata.run_name(variant, experiment)})
+        for one in store.nested(run).values():
+            store.go_on(one, {})
+    else:
+        run = start(store, variant, dataset, tags, experiment)
+        if memory:
+            files.write(memory, run.info.run_id)
+    return store, run, replicates(store, run, variant, variant.seeds)
 
 
 def start(
@@ -112,6 +167,17 @@ def start(
     return run
 
 
+def replicates(store: Store, run: "Run", variant: Variant, seeds: Iterable[int]) -> "dict[int, Run]":
+    """Return the runs of a variant's replicates, by seed. Those that are missing are made."""
+    nested, made = store.nested(run), {}
+    for seed in seeds:
+        if f"seed {seed}" not in nested:
+            nested[f"seed {seed}"] = store.start(f"seed {seed}", _names(variant) | {"kind": "replicate"}, run)
+            store.log(nested[f"seed {seed}"], parameters={"seed": seed})
+        made[seed] = nested[f"seed {seed}"]
+    return made
+
+
 def finish(
     store: Store,
     run: "Run",
@@ -121,7 +187,9 @@ def finish(
     more: dict[str, float],
     origins: Mapping[int, Origin | None] = MappingProxyType({}),
 ) -> bool:
-    """Log a variant's numbers and figures to its run, make its replicates' runs and end all. more: further metrics.
+    """Log a variant's numbers and figures to its run, and its replicates' to theirs, and end all.
+
+    What the runs hold already isn't logged again. more: further metrics.
 
     origins: by seed, as far as it is known, the training that a replicate was taken from, None if it was trained."""
     finals = results.finals
@@ -131,18 +199,17 @@ def finish(
     curves = results.history.groupby("epoch")[CURVES].mean()
     tags = {"results": metadata.results_digest(variant, results)}
     tags["mlflow.note.content"] = metadata.note(variant, dataset, results)
-    store.log(run, _points(curves, {name: round(value, 6) for name, value in means.items()}), tags=tags)
+    store.log(run, _missing(store, run, curves, {name: round(value, 6) for name, value in means.items()}), tags=tags)
     if "sha256" in dataset:
         store.log_inputs(run, metadata.inputs(variant, dataset))
 
-    nested = {found.info.run_name: found for found in store.find(**{"mlflow.parentRunId": run.info.run_id})}
+    nested = replicates(store, run, variant, finals["seed"].tolist())
     for final in finals.to_dict("records"):
         seed = final.pop("seed")
         own = results.history[results.history["seed"] == seed].set_index("epoch")[CURVES]
-        child = nested.get(f"seed {seed}") or store.start(f"seed {seed}", _names(variant) | {"kind": "replicate"}, run)
         tags = _origin_tags(store, origins[seed]) if seed in origins else {}
-        store.log(child, _points(own, final), {"seed": seed}, tags)
-        store.end(child, "FINISHED")
+        store.log(nested[seed], _missing(store, nested[seed], own, final), tags=tags)
+        store.end(nested[seed], "FINISHED")
 
     with tempfile.TemporaryDirectory() as folder:
         _write_artifacts(results, f"{variant.study}: {run.info.run_name}", Path(folder))
@@ -171,20 +238,21 @@ def _names(variant: Variant) -> dict[str, str]:
     return {"study": variant.study, "variant": variant.name}
 
 
-def _points(curves: "pd.DataFrame", finals: dict[str, float]) -> list[tuple[str, int, float]]:
-    """Return name, step, value.
+def _missing(store: Store, run: "Run", curves: "pd.DataFrame", finals: dict[str, float]) -> list[Point]:
+    """Return the points that a run lacks.
 
     The validation's final figures are its curves' last points; the others have no step, so that the UI draws bars."""
-    points = [(name, epoch, round(value, 9)) for name in CURVES for epoch, value in curves[name].items()]
-    return points + [(name, 0, value) for name, value in finals.items() if name not in CURVES]
+    logged, now = store.history(run, CURVES[0]), int(time.time() * 1000)
+    points = [
+        (name, epoch, round(value, 9), now)
+        for name in CURVES for epoch, value in curves[name].items() if epoch not in logged
+    ]  # fmt: skip
+    others = {name: value for name, value in finals.items() if name not in CURVES}
+    return points + [(name, 0, value, now) for name, value in others.items() if run.data.metrics.get(name) != value]
 
 
-def _attempt(step: Callable[[], Any]) -> Any:
-    try:
-        return step()
-    except Exception as error:  # of any kind: no training may be lost by it
-        print(f"warning: {trouble(error)}; the training goes on; `mnist-mlp track` logs it later", file=sys.stderr)
-        return None
+def _warn(error: Exception) -> None:
+    print(f"warning: {trouble(error)}; the training goes on; `mnist-mlp track` logs it later", file=sys.stderr)
 
 
 def trouble(error: Exception) -> str:

@@ -27,6 +27,7 @@ PROCESS, REASON = "process", "reason"  # tags: who writes a run, why it didn't f
 SQLITE = "sqlite:///"
 PATIENCE = 60  # seconds to wait for another process that opens the store
 BATCH = 1000  # metrics that MLflow takes at once
+Point = tuple[str, int, float, int]  # a metric's name, step, value, and the time in milliseconds since 1970
 PLAIN = re.compile(r"[\w ./:@+-]*")  # what MLflow's filters take as it is: no quote can be escaped there
 
 
@@ -44,13 +45,35 @@ class Store:
     def find(self, **tags: str) -> "list[Run]":
         """Return the finished runs that carry these tags, the newest first; deleted runs don't count."""
         conditions = [f"tags.`{tag}` = '{value}'" for tag, value in tags.items() if PLAIN.fullmatch(value)]
-        query = " and ".join(["attributes.status = 'FINISHED'", *conditions])
+        found = self._search(" and ".join(["attributes.status = 'FINISHED'", *conditions]))
+        return [run for run in found if tags.items() <= run.data.tags.items()]
+
+    def nested(self, run: "Run") -> "dict[str, Run]":
+        """Return the runs nested in a run by name, whatever their status."""
+        found = self._search(f"tags.`mlflow.parentRunId` = '{run.info.run_id}'")
+        return {str(one.info.run_name): one for one in found}
+
+    def interrupted(self, run_id: str) -> "Run | None":
+        """Return a run if it is here and was interrupted, else None."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            run = self.client.get_run(run_id)
+        except MlflowException:
+            return None
+        return run if (run.info.status, run.info.lifecycle_stage) == ("KILLED", "active") else None
+
+    def _search(self, query: str) -> "list[Run]":
         found: list[Run] = []
         page: PagedList[Run] | None = None
         while page is None or page.token:
             page = self.client.search_runs([self.experiment], query, page_token=page.token if page else None)
             found += page
-        return [run for run in found if tags.items() <= run.data.tags.items()]
+        return found
+
+    def history(self, run: "Run", metric: str) -> dict[int, float]:
+        """Return a metric's values by step."""
+        return {point.step: point.value for point in self.client.get_metric_history(run.info.run_id, metric)}
 
     def has(self, run_id: str) -> bool:
         """Return whether the store holds a run."""
@@ -69,19 +92,24 @@ class Store:
         began = parent.info.start_time if parent else None
         return self.client.create_run(self.experiment, began, own, run_name=name)
 
+    def go_on(self, run: "Run", tags: dict[str, str]) -> None:
+        """Have an interrupted run be this process's, which goes on with it."""
+        self.log(run, tags=tags | {PROCESS: _process()})
+        if REASON in run.data.tags:
+            self.client.delete_tag(run.info.run_id, REASON)
+        self.client.update_run(run.info.run_id, "RUNNING")
+
     def log(
         self,
         run: "Run",
-        metrics: Iterable[tuple[str, int, float]] = (),
+        metrics: Iterable[Point] = (),
         parameters: dict[str, Any] | None = None,
         tags: dict[str, str] | None = None,
     ) -> None:
-        """Log metrics (name, step, value), parameters and tags.
-
-        All metrics bear the time at which the run started: logged again, they add nothing."""
+        """Log metrics, parameters and tags."""
         from mlflow.entities import Metric, Param, RunTag
 
-        points = [Metric(name, float(value), run.info.start_time, int(step)) for name, step, value in metrics]
+        points = [Metric(name, float(value), time, int(step)) for name, step, value, time in metrics]
         texts = {
             key: value if isinstance(value, str) else json.dumps(value) for key, value in (parameters or {}).items()
         }
@@ -208,8 +236,9 @@ def _process() -> str:
 def _close_leftovers(client: "MlflowClient", experiment: str) -> None:
     for run in client.search_runs([experiment], "attributes.status = 'RUNNING'"):
         if _gone(run.data.tags.get(PROCESS, "")):
+            times = [point.timestamp for point in client.get_metric_history(run.info.run_id, "loss")]
             client.set_tag(run.info.run_id, REASON, "its process is gone")
-            client.set_terminated(run.info.run_id, "KILLED")
+            client.set_terminated(run.info.run_id, "KILLED", max(times, default=None))
 
 
 def _gone(tag: str) -> bool:
