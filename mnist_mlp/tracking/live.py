@@ -13,7 +13,8 @@ from mnist_mlp.training.outputs import CURVES
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-INTERVAL = 2.0  # seconds between batches
+INTERVAL = 2.0  # seconds between batches, at least
+SHARE = 0.02  # of a core that the thread may take, at most
 
 
 class Live:
@@ -58,8 +59,11 @@ class Live:
 
     def _work(self) -> None:
         try:
-            while not self.ended.wait(INTERVAL):
+            pause = INTERVAL
+            while not self.ended.wait(pause):
+                began = time.thread_time()
                 self._flush()
+                pause = max(INTERVAL, (time.thread_time() - began) / SHARE)
             self._flush()
         except Exception as error:  # of any kind: no training may be lost by it
             self.trouble(error)
