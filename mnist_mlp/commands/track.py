@@ -5,6 +5,7 @@
 - A DVC experiment that trained nothing, since its candidate was trained before, gets a run of its name, made of the
   reports in its commit.
 - The champion in champion/ is registered, and the reports are one run, `comparison`.
+- The runs that dvc.lock knows now, and no others, bear the tag `current`.
 
 All of it only where dvc.lock vouches for it: parameters, code, data and outputs must be those that dvc.lock knows.
 Where one differs, a line says which.
@@ -22,6 +23,7 @@ from tqdm import tqdm
 
 from mnist_mlp import config, paths
 from mnist_mlp.config import Params, Variant
+from mnist_mlp.config.params import stage_name
 from mnist_mlp.errors import UserError
 from mnist_mlp.pipeline import committed, experiments
 from mnist_mlp.pipeline.experiments import Experiment
@@ -29,7 +31,7 @@ from mnist_mlp.pipeline.lockfile import Lockfile
 from mnist_mlp.tracking import backfill, registry
 from mnist_mlp.tracking.backfill import Trained
 from mnist_mlp.tracking.runs import trouble
-from mnist_mlp.tracking.store import Store, open_store
+from mnist_mlp.tracking.store import CURRENT, Store, open_store
 from mnist_mlp.training import outputs
 
 CHECKOUT = "dvc checkout` or `dvc repro"
@@ -48,6 +50,7 @@ def main() -> None:
             tally.update(_experiment(store, experiment) for experiment in _shown(experiments.finished()))
             tally.update(filter(None, (_variant(store, variant, params, lock) for variant in _shown(params.variants))))
             tally.update(filter(None, (_champion(store, params, lock), _comparison(store, lock))))
+            _unmark(store, params, lock)
     except Exception as error:
         raise UserError(trouble(error)) from None
     print(", ".join(f"{count} {what}" for what, count in tally.items()))
@@ -65,11 +68,27 @@ def _variant(store: Store, variant: Variant, params: Params, lock: Lockfile) -> 
         return None
     except UNREADABLE as error:
         return _skip(variant.label, f"its outputs can't be read ({error})", "dvc checkout")
-    if store.find(**trained.identity):
+    found = store.find(**trained.identity)
+    if found and (CURRENT.items() <= found[0].data.tags.items()):
         return "unchanged"
-    if difference := _difference(trained, files, params, lock):
+    difference = _difference(trained, files, params, lock)
+    if difference and not found:
         return _skip(variant.label, difference, _remedy(difference))
-    return backfill.restore(store, trained)
+    if not found:
+        return backfill.restore(store, trained)
+    if not difference:
+        store.mark(found[0])
+    return "unchanged"
+
+
+def _unmark(store: Store, params: Params, lock: Lockfile) -> None:
+    """Have no run be current whose variant, or whose reports, dvc.lock or params.yaml don't know."""
+    known = {(one.study, one.name) for one in params.variants if stage_name(one) in lock.stages}
+    if lock.outputs("compare"):
+        known.add(("comparison", ""))
+    for run in store.find(**CURRENT):
+        if (run.data.tags["study"], run.data.tags.get("variant", "")) not in known:
+            store.unmark(run)
 
 
 def _find(variant: Variant, params: Params) -> tuple[Trained, list[Path]]:

@@ -25,14 +25,16 @@ HOST, PORT = "127.0.0.1", 5000
 PATIENCE = 120  # seconds
 # What the links open: MLflow keeps such a view, when somebody shares one, in a tag of the experiment.
 COLUMNS = [f"metrics.`{name}`" for name in ("test_accuracy", "test_accuracy_std", "test_loss", "val_accuracy")]
+COLUMNS += [f"tags.`{name}`" for name in ("dataset", "changes")]
 COLUMNS += [
-    f"params.`{name}`" for name in ("study", "activation", "optimizer", "learning_rate", "epochs", "batch_size")
+    f"params.`{name}`"
+    for name in ("study", "layers", "activation", "optimizer", "learning_rate", "epochs", "batch_size", "scaling")
 ]
 CHARTS = [("LINE", name) for name in ("val_accuracy", "val_loss", "accuracy", "loss")] + [("BAR", "test_accuracy")]
-VARIANTS = {
-    "searchFilter": "tags.kind = 'variant'", "orderByKey": "metrics.`test_accuracy`", "orderByAsc": False,
+VIEW = {
+    "orderByAsc": False,
     "startTime": "ALL", "lifecycleFilter": "Active", "modelVersionFilter": "All Runs", "datasetsFilter": [],
-    "selectedColumns": COLUMNS, "columnOrder": COLUMNS, "runsHiddenMode": "SHOW_ALL",
+    "selectedColumns": COLUMNS, "columnOrder": COLUMNS, "runsHiddenMode": "SHOW_ALL", "autoRefreshEnabled": True,
     "compareRunCharts": [
         {"type": kind, "uuid": name, "metricKey": name, "selectedMetricKeys": [name], "metricSectionId": "chosen",
          "displayName": name, "displayPoints": False, "deleted": False, "isGenerated": False, "xAxisKey": "step",
@@ -44,6 +46,12 @@ VARIANTS = {
     "compareRunSections": [{"uuid": "chosen", "name": "Curves", "display": True, "isReordered": True}],
     "isAccordionReordered": True,
 }  # fmt: skip
+BEST = {"orderByKey": "metrics.`test_accuracy`"}
+VIEWS = {
+    "variants": VIEW | BEST | {"searchFilter": "tags.kind = 'variant' and tags.current = 'true'"},
+    "training": VIEW | {"orderByKey": "attributes.start_time", "searchFilter": "attributes.status = 'RUNNING'"},
+    "everything": VIEW | BEST | {"searchFilter": "tags.kind = 'variant'"},
+}
 
 
 def main() -> None:
@@ -69,13 +77,18 @@ def main() -> None:
 
 def _say(address: str, opened: store.Store) -> None:
     client, page = opened.client, f"{address}/#/experiments/{opened.experiment}/runs"
-    shared = "viewStateShareKey=variants&workflowType=machine_learning"
-    tag, state = "mlflow.sharedViewState.variants", json.dumps(VARIANTS)
-    if client.get_experiment(opened.experiment).tags.get(tag) != state:
-        client.set_experiment_tag(opened.experiment, tag, state)
-    print(f"all variants, the best first: {page}?{shared}")
-    print(f"their curves: {page}?compareRunsMode=CHART&{shared}")
-    for found in opened.find(kind="comparison")[:1]:
+    known = client.get_experiment(opened.experiment).tags
+    for view, state in VIEWS.items():
+        tag, text = f"mlflow.sharedViewState.{view}", json.dumps(state)
+        if known.get(tag) != text:
+            client.set_experiment_tag(opened.experiment, tag, text)
+    link = f"{page}?{{}}viewStateShareKey={{}}&workflowType=machine_learning"
+    charts = "compareRunsMode=CHART&"
+    print(f"all variants, the best first: {link.format('', 'variants')}")
+    print(f"their curves: {link.format(charts, 'variants')}")
+    print(f"what trains now: {link.format(charts, 'training')}")
+    print(f"older runs too: {link.format('', 'everything')}")
+    for found in opened.find(kind="comparison", **store.CURRENT):
         print(f"the comparison: {page}/{found.info.run_id}/artifacts/comparison.html?workflowType=machine_learning")
 
 

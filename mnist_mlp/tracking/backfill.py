@@ -50,7 +50,9 @@ class Trained:
 
 
 def restore(store: Store, trained: Trained) -> Literal["created", "completed"]:
-    """Make the run of a training that has none; complete one made off reports, once the outputs are here."""
+    """Make the run of a training that has none; complete one made off reports, once the outputs are here.
+
+    The run is the variant's current one."""
     tags = trained.tags | trained.identity
     reported = [
         run for source in ("reports", "experiment") for run in store.find(results=trained.results, source=source)
@@ -58,6 +60,7 @@ def restore(store: Store, trained: Trained) -> Literal["created", "completed"]:
     run = reported[0] if reported else start(store, trained.variant, trained.dataset, tags)
     finish(store, run, trained.variant, trained.dataset, trained.outputs, {})
     store.log(run, tags=tags)
+    store.mark(run)
     return "completed" if reported else "created"
 
 
@@ -78,18 +81,25 @@ def restore_experiment(store: Store, trained: Trained, experiment: Experiment) -
 
 
 def comparison(store: Store, reports: Path = paths.REPORTS) -> Literal["created", "unchanged"]:
-    """Make the run that holds the reports as they are, unless there is one: text, figures, headline numbers."""
+    """Make the run that holds the reports as they are, unless there is one: text, figures, headline numbers.
+
+    It is the current one of its kind."""
     names = [name for name in ("comparison.md", "comparison.html", "metrics.json") if (reports / name).exists()]
     found = [reports / name for name in names] + sorted((reports / "figures").glob("*"))
     digests = {str(path.relative_to(reports)): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
     tags = {"study": "comparison", "digest": metadata.digest(digests)}
-    if store.find(**tags):
+    if same := store.find(**tags):
+        store.mark(same[0])
         return "unchanged"
     headline = json.loads((reports / "metrics.json").read_text(encoding="utf-8")) if "metrics.json" in digests else {}
     now = int(time.time() * 1000)
-    numbers = [(f"comparison/{key}", 0, value, now) for key, value in headline.items() if not isinstance(value, str)]
+    numbers = [
+        (f"comparison/{key}", 0, value, now) for key, value in headline.items() if isinstance(value, int | float)
+    ]
+    name = f"comparison {headline.get('dataset', '')} {tags['digest'][:7]}"  # several are told apart
+    tags |= {"dataset": headline.get("dataset", "")}
     tags |= metadata.git_tags() | metadata.lock_tag() | {"kind": "comparison", "mlflow.note.content": COMPARISON_NOTE}
-    run = store.start("comparison", tags)
+    run = store.start(name, tags)
     store.log(run, numbers)
     with tempfile.TemporaryDirectory() as folder:
         for path in found:
@@ -97,6 +107,7 @@ def comparison(store: Store, reports: Path = paths.REPORTS) -> Literal["created"
             shutil.copyfile(path, target)
         store.keep(run, Path(folder))
     store.end(run, "FINISHED")
+    store.mark(run)
     return "created"
 
 

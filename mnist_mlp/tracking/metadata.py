@@ -3,13 +3,16 @@
 import hashlib
 import json
 import subprocess
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from mnist_mlp import paths
+from mnist_mlp import config, paths
 from mnist_mlp.config import Variant
 from mnist_mlp.config.choices import OPTIMIZERS, SAMPLE
 from mnist_mlp.config.params import CANDIDATE
+from mnist_mlp.errors import UserError
 from mnist_mlp.training.outputs import CURVES, METRICS, Outputs
 
 
@@ -96,6 +99,33 @@ def git_tags() -> dict[str, str]:
         return {"mlflow.source.git.commit": output("rev-parse", "HEAD"), "git.clean": json.dumps(not changed)}
     except (OSError, subprocess.SubprocessError):
         return {}
+
+
+def changes_tag(variant: Variant, before: Variant | None = None) -> dict[str, str]:
+    """Return a tag: what the candidate changes. before: in whom, by default in the committed one."""
+    if variant.study != CANDIDATE or not (before := before or _committed()):
+        return {}
+    then, now = before.parameters(), variant.parameters()
+    changes = [f"{key}={_text(now[key])}" for key in then if now[key] != then[key]]
+    return {"changes": ", ".join(changes)} if changes else {}
+
+
+def _committed() -> Variant | None:
+    """Return the committed candidate, or None without git, or if this project can't read it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, paths.PARAMS.name)
+        try:
+            shown = subprocess.run(
+                ["git", "show", f"HEAD:./{paths.PARAMS}"], capture_output=True, check=True, timeout=10
+            )
+            path.write_bytes(shown.stdout)
+            return config.load(path).candidate
+        except (OSError, subprocess.SubprocessError, UserError):
+            return None
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def lock_tag() -> dict[str, str]:

@@ -73,7 +73,10 @@ class Log:
 
             def step() -> bool:
                 results = outputs.read(folder)
-                return finish(store, run, self.variant, self.dataset, results, seconds, origins)
+                finish(store, run, self.variant, self.dataset, results, seconds, origins)
+                if Path(os.environ.get("DVC_ROOT", ".")).resolve() == Path.cwd():  # not in a temporary copy
+                    store.mark(run)
+                return True
 
             self.logged = bool(self._attempt(step))
 
@@ -160,7 +163,7 @@ def start(
 ) -> "Run":
     """Return a new run of a variant, with parameters and note. dataset: what dataset.json holds, or its name alone."""
     told = {"kind": "variant", "dataset": dataset["name"], "mlflow.source.name": "stages/train.py"}
-    told |= metadata.git_tags() | metadata.lock_tag() | tags | _names(variant)
+    told |= metadata.git_tags() | metadata.lock_tag() | metadata.changes_tag(variant) | tags | _names(variant)
     told["mlflow.note.content"] = metadata.note(variant, dataset)
     run = store.start(metadata.run_name(variant, experiment), told)
     store.log(run, parameters=_names(variant) | metadata.resolved(variant))
@@ -186,7 +189,7 @@ def finish(
     results: Outputs,
     more: dict[str, float],
     origins: Mapping[int, Origin | None] = MappingProxyType({}),
-) -> bool:
+) -> None:
     """Log a variant's numbers and figures to its run, and its replicates' to theirs, and end all.
 
     What the runs hold already isn't logged again. more: further metrics.
@@ -215,7 +218,6 @@ def finish(
         _write_artifacts(results, f"{variant.study}: {run.info.run_name}", Path(folder))
         store.keep(run, Path(folder))
     store.end(run, "FINISHED")
-    return True
 
 
 def _origin_tags(store: Store, origin: Origin | None) -> dict[str, str]:

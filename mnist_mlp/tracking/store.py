@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "mnist-mlp"
 PROCESS, REASON = "process", "reason"  # tags: who writes a run, why it didn't finish
+CURRENT = {"current": "true"}  # the tag of the runs that dvc.lock knows now
 SQLITE = "sqlite:///"
 PATIENCE = 60  # seconds to wait for another process that opens the store
 BATCH = 1000  # metrics that MLflow takes at once
@@ -117,6 +118,18 @@ class Store:
         self.client.log_batch(run.info.run_id, points[:BATCH], *named)
         for start in range(BATCH, len(points), BATCH):
             self.client.log_batch(run.info.run_id, points[start : start + BATCH])
+
+    def mark(self, run: "Run") -> None:
+        """Have a run be the current one of its variant or, if it holds reports, of these; no other is then."""
+        if not CURRENT.items() <= run.data.tags.items():
+            own = {name: value for name, value in run.data.tags.items() if name in ("kind", "study", "variant")}
+            for other in self.find(**own, **CURRENT):
+                self.unmark(other)
+            self.log(run, tags=CURRENT)
+
+    def unmark(self, run: "Run") -> None:
+        """Have a run be no current one."""
+        self.client.delete_tag(run.info.run_id, *CURRENT)
 
     def log_inputs(self, run: "Run", inputs: Iterable[tuple[str, str, str, int]]) -> None:
         """Log data sets: context, name, digest, rows."""

@@ -123,7 +123,7 @@ def test_the_table_shows_every_variant_the_best_first(means, links, browser):
     assert name.startswith(tuple(best))  # a candidate's name goes on
     headers = wait_for(browser, HEADERS)
     shoot(browser, "runs.png")
-    assert {"test_accuracy", "activation", "optimizer"} <= set(headers)
+    assert {"test_accuracy", "dataset", "layers", "activation", "optimizer"} <= set(headers)
 
 
 def test_the_charts_draw_every_variants_curve(means, links, browser):

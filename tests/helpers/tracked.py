@@ -155,6 +155,11 @@ def runs(nested: bool = False) -> "list[Run]":
     return [run for run in found if ("mlflow.parentRunId" in run.data.tags) == nested]
 
 
+def current() -> list[str]:
+    """Return the names of the runs that are current."""
+    return sorted(str(run.info.run_name) for run in store.open_store().find(**store.CURRENT))
+
+
 @contextlib.contextmanager
 def without_metrics() -> Iterator[None]:
     """Hide a table of the store while the block works: runs can be made then, and not finished."""

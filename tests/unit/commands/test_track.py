@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from mnist_mlp import paths
+from mnist_mlp import config, paths
 from mnist_mlp.commands import track
 from mnist_mlp.errors import UserError
 from mnist_mlp.pipeline import experiments
@@ -17,6 +17,7 @@ from tests.helpers.tracked import (
     DATASET,
     SOFTWARE,
     SOME,
+    current,
     runs,
     train,
     without_metrics,
@@ -26,6 +27,7 @@ from tests.helpers.tracked import (
 )
 
 MODEL, TECHNIQUE, CANDIDATE = SOME
+CANDIDATE_NAME = "candidate relu adam [512, dropout 0.25, 128]"
 CACHED = """o'brien's-"100%\""""  # what git allows in the name of an experiment
 
 
@@ -43,9 +45,43 @@ def test_track_makes_each_missing_run_once(tracked_checkout, capsys):
     assert {run.info.run_name: run.data.tags.get("restored") for run in runs()} == {
         "model8": None,
         "l1-tanh": "true",
-        "candidate relu adam [512, dropout 0.25, 128]": "true",
+        CANDIDATE_NAME: "true",
     }
     assert len(runs(nested=True)) == 6
+
+
+def test_the_runs_that_dvc_lock_knows_are_current_and_no_others(tracked_checkout):
+    """A variant trained with other parameters, trained back, and removed."""
+    train(MODEL)
+    train(CANDIDATE)
+    first, text = CANDIDATE.folder / "history.csv", paths.PARAMS.read_text()
+    kept = first.read_bytes()
+    assert current() == [CANDIDATE_NAME, "model8"]
+    paths.PARAMS.write_text(text.replace("activation: relu", "activation: tanh", 1))
+    train(config.load().candidate)
+    assert current() == [CANDIDATE_NAME.replace("relu", "tanh"), "model8"]
+    write_lock([MODEL, config.load().candidate])
+    track.main()
+    assert current() == [CANDIDATE_NAME.replace("relu", "tanh"), "model8"]
+    paths.PARAMS.write_text(text)
+    first.write_bytes(kept)
+    write_lock([MODEL, CANDIDATE])
+    track.main()
+    assert current() == [CANDIDATE_NAME, "model8"]
+    write_lock([CANDIDATE])
+    track.main()
+    assert current() == [CANDIDATE_NAME]
+    assert len(runs()) == 3
+
+
+def test_a_training_in_a_temporary_copy_is_not_current(tracked_checkout, monkeypatch, tmp_path):
+    monkeypatch.setenv("DVC_ROOT", str(tracked_checkout))
+    (tmp_path / "copy").mkdir()
+    shutil.copytree(paths.TRAINING_CODE, tmp_path / "copy" / paths.TRAINING_CODE)
+    monkeypatch.chdir(tmp_path / "copy")
+    train(CANDIDATE)
+    assert [run.info.status for run in runs()] == ["FINISHED"]
+    assert current() == []
 
 
 def test_track_logs_what_a_failing_store_could_not_take(tracked_checkout):
@@ -126,7 +162,8 @@ def test_the_comparison_is_tracked_as_dvc_lock_has_it(tracked_checkout, capsys):
         "0 created, 0 completed, 0 unchanged, 1 skipped",
         "1 created, 0 completed, 0 unchanged",
     ]
-    assert [run.info.run_name for run in runs()] == ["comparison"] * 2
+    assert len(runs()) == 2
+    assert current() == [runs()[0].info.run_name]
 
 
 def test_a_champion_is_registered_only_if_dvc_lock_has_it(tracked_checkout, monkeypatch, capsys):

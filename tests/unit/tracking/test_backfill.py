@@ -8,7 +8,7 @@ from mnist_mlp.tracking import backfill, store
 from mnist_mlp.tracking.backfill import Trained
 from mnist_mlp.training import outputs
 from tests.helpers.params import PARAMS
-from tests.helpers.tracked import DATASET, SOFTWARE, runs, train, write_outputs, write_reports
+from tests.helpers.tracked import DATASET, SOFTWARE, current, runs, train, write_outputs, write_reports
 
 CANDIDATE = PARAMS.candidate
 
@@ -104,11 +104,17 @@ def test_each_state_of_the_reports_is_one_run(tracked_checkout):
     opened = store.open_store()
     assert [backfill.comparison(opened), backfill.comparison(opened)] == ["created", "unchanged"]
     (run,) = runs()
-    assert (run.info.run_name, run.info.status, run.data.tags["study"]) == ("comparison", "FINISHED", "comparison")
+    assert (run.info.status, run.data.tags["study"]) == ("FINISHED", "comparison")
     assert run.data.metrics == {"comparison/rank": 3}
     kept = tracked_checkout / run.info.artifact_uri
     assert (kept / "comparison.md").read_text() == "# Tables"
     assert (kept / "figures/map.png").exists()
     (paths.REPORTS / "comparison.md").write_text("# Other tables")
     assert backfill.comparison(opened) == "created"
-    assert len(runs()) == 2
+    assert current() == [runs()[0].info.run_name]
+    (paths.REPORTS / "comparison.md").write_text("# Tables")
+    assert backfill.comparison(opened) == "unchanged"
+    assert current() == [run.info.run_name]
+    names = {run.info.run_name for run in runs()}
+    assert len(names) == 2
+    assert all(name.startswith("comparison mnist ") for name in names)

@@ -1,5 +1,7 @@
 """What a run tells of its training, and the digests by which it is found."""
 
+import subprocess
+
 import pytest
 
 from mnist_mlp import paths
@@ -84,3 +86,18 @@ def test_a_note_warns_of_the_sample():
 def test_the_parameters_tell_a_variants_levels():
     told = metadata.resolved(PARAMS.variant("techniques", "l1-tanh"))
     assert (told["technique"], told["activation"], told["learning_rate"]) == ("l1", "tanh", 0.001)
+
+
+def test_a_tag_tells_what_the_candidate_changes():
+    other = CANDIDATE.model_copy(update={"activation": "tanh", "epochs": 3})
+    assert metadata.changes_tag(other, CANDIDATE) == {"changes": "epochs=3, activation=tanh"}
+    assert metadata.changes_tag(CANDIDATE, CANDIDATE) == {}
+    assert metadata.changes_tag(PARAMS.variant("architectures", "model1"), CANDIDATE) == {}
+
+
+def test_the_candidate_is_compared_with_the_committed_one_and_untold_without_git(checkout):
+    other = CANDIDATE.model_copy(update={"seeds": (0, 1, 2)})
+    assert metadata.changes_tag(other) == {}
+    for words in (["init", "--quiet"], ["add", "params.yaml"], ["commit", "--quiet", "--message", "state"]):
+        subprocess.run(["git", "-c", "user.name=test", "-c", "user.email=test@localhost", *words], check=True)
+    assert metadata.changes_tag(other) == {"changes": "seeds=[0, 1, 2]"}
