@@ -1,5 +1,6 @@
-"""A training's live line: epoch, losses, accuracies and time left; plain lines if the output is no terminal."""
+"""A training's live line: each replicate's epoch, time left and mean metrics; plain lines if there is no terminal."""
 
+import os
 import sys
 import threading
 import time
@@ -42,7 +43,8 @@ class Progress:
             self.firsts.setdefault(seed, epoch)
             if self.live or now - self.printed > QUIET:
                 self.printed = now
-                self._print(f"{self._state()}  {self._left(now)} left", end="" if self.live else "\n")
+                text = f"{self._epochs()}  {self._left(now)} left  {self._means()}"
+                self._print(text, end="" if self.live else "\n")
 
     def take(self, replicate: Replicate) -> None:
         """Say that a replicate was taken from an earlier training. Called before any other one trains."""
@@ -55,15 +57,17 @@ class Progress:
 
     def close(self) -> None:
         """Print the last state and the seconds it took."""
-        self._print(f"{self._state()}  {time.monotonic() - self.start:.0f} s", end="\n")
+        seconds = f"{time.monotonic() - self.start:.0f} s"
+        self._print(f"epoch {self.variant.epochs}/{self.variant.epochs}  {self._means()}  {seconds}", end="\n")
 
-    def _state(self) -> str:
-        epoch = min(epoch for epoch, _ in self.rows.values())
+    def _epochs(self) -> str:
+        """Return how far each replicate is. One that hasn't reported yet compiles, or waits for a core."""
+        reached = [(seed, self.rows[seed][0] if seed in self.rows else 0) for seed in self.variant.seeds]
+        return "epoch " + ", ".join(f"{epoch}/{self.variant.epochs} seed {seed}" for seed, epoch in reached)
+
+    def _means(self) -> str:
         loss, accuracy, val_loss, val_accuracy = np.mean([row for _, row in self.rows.values()], axis=0)
-        return (
-            f"epoch {epoch}/{self.variant.epochs}  loss {loss:.4f}  accuracy {accuracy:.2%}  "
-            f"val_loss {val_loss:.4f}  val_accuracy {val_accuracy:.2%}"
-        )
+        return f"val_accuracy {val_accuracy:.2%}  loss {loss:.4f}  accuracy {accuracy:.2%}  val_loss {val_loss:.4f}"
 
     def _left(self, now: float) -> str:
         done = sum(epoch for epoch, _ in self.rows.values())
@@ -76,4 +80,14 @@ class Progress:
 
     def _print(self, text: str, end: str) -> None:
         line = f"{self.variant.label}  {text}"
-        print(f"\r\033[K{line}" if self.live else line, end=end, flush=True)
+        if self.live:
+            line = "\r\033[K" + (line if end else line[: _columns() - 1])  # a line that wraps can't be taken back
+        print(line, end=end, flush=True)
+
+
+def _columns() -> int:
+    """Return the terminal's width as it is now; it may be unknown."""
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
+    except OSError:
+        return 80

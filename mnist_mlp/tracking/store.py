@@ -243,7 +243,28 @@ def _experiment(client: "MlflowClient", database: Path | None, root: Path) -> st
 
 
 def _process() -> str:
-    return f"{socket.gethostname()} {os.getpid()} {psutil.Process().create_time():.0f}"
+    """Return what tells this process from all others: host, boot, PID namespace, PID, start."""
+    return f"{_machine()} {os.getpid()} {_started(os.getpid())}"
+
+
+def _machine() -> str:
+    """Return host, boot and PID namespace: a PID names a process only within them."""
+    try:
+        boot, namespace = Path("/proc/sys/kernel/random/boot_id").read_text().strip(), os.readlink("/proc/self/ns/pid")
+    except OSError:  # not on Linux
+        boot = namespace = "-"
+    return f"{socket.gethostname()} {boot} {namespace}"
+
+
+def _started(pid: int) -> str | None:
+    """Return when a process started, on Linux in clock ticks since the boot; None if it has ended."""
+    try:
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return None if state in "ZX" else fields[18]
+    except OSError:
+        if psutil.LINUX or not psutil.pid_exists(pid):
+            return None
+        return f"{psutil.Process(pid).create_time():.0f}"
 
 
 def _close_leftovers(client: "MlflowClient", experiment: str) -> None:
@@ -255,12 +276,9 @@ def _close_leftovers(client: "MlflowClient", experiment: str) -> None:
 
 
 def _gone(tag: str) -> bool:
-    host, _, rest = tag.partition(" ")
-    if host != socket.gethostname():
-        return False
-    number, start = map(int, rest.split())
-    try:
-        found = psutil.Process(number)
-        return found.status() == psutil.STATUS_ZOMBIE or abs(found.create_time() - start) > 5  # another of that number
-    except psutil.NoSuchProcess:
-        return True
+    """Return whether the process of a tag has ended. Another machine's, or namespace's, may live: it can't be seen."""
+    machine, pid, started = tag.rsplit(" ", 2) if tag.count(" ") == 4 else ("", "0", "")
+    host, boot, _ = _machine().split(" ")
+    if machine == _machine():
+        return _started(int(pid)) != started
+    return machine.startswith(f"{host} ") and f" {boot} " not in machine  # the machine has been started since

@@ -1,6 +1,7 @@
 """The store, opened: by several processes at once, and where it can't be."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -18,6 +19,13 @@ from mnist_mlp.tracking import store
 opened = store.open_store()
 opened.end(opened.start("a run", {}), "FINISHED")
 """
+WAITING = """
+from mnist_mlp.tracking import store
+store.open_store().start("a run", {})
+print("running", flush=True)
+input()
+"""
+CAN_UNSHARE = shutil.which("unshare") and not subprocess.run(["unshare", "--pid", "--fork", "true"]).returncode
 
 
 @pytest.mark.slow
@@ -66,3 +74,31 @@ def test_more_runs_are_found_than_mlflow_gives_at_once(tracked_checkout, monkeyp
     search = opened.client.search_runs
     monkeypatch.setattr(opened.client, "search_runs", lambda *words, **more: search(*words, max_results=2, **more))
     assert len(opened.find(kind="variant")) == 3
+
+
+@pytest.mark.parametrize(
+    ("place", "change", "gone"),
+    [
+        (0, "elsewhere", False), (1, "another-boot", True), (2, "pid:[1]", False), (3, "4194999", True),
+        (4, "1", True), (4, None, False),
+    ],
+    ids=["host", "boot", "namespace", "PID", "start", "the same"],
+)  # fmt: skip
+def test_a_run_is_closed_only_if_its_process_is_seen_to_be_gone(tracked_checkout, place, change, gone):
+    opened = store.open_store()
+    run = opened.start("a run", {})
+    words = run.data.tags[store.PROCESS].split(" ")
+    words[place] = change or words[place]
+    opened.client.set_tag(run.info.run_id, store.PROCESS, " ".join(words))
+    assert [one.info.status for one in runs()] == ["KILLED" if gone else "RUNNING"]
+
+
+@pytest.mark.skipif(not CAN_UNSHARE, reason="no new PID namespaces here: `unshare` is missing, or not permitted")
+def test_a_live_run_of_another_pid_namespace_stays(tracked_checkout):
+    words = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", WAITING]
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    ) as process:
+        assert process.stdout.readline() == "running\n"
+        assert [run.info.status for run in runs()] == ["RUNNING"]
+        process.communicate("end\n")
