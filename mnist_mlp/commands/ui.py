@@ -58,10 +58,12 @@ def main() -> None:
     """Serve the UI until Ctrl-C. Raises UserError if it doesn't start."""
     track.main()
     opened = store.open_store()
-    if not opened.local:
+    if opened.address.startswith("http"):
         _say(store.shown(store.uri()).rstrip("/"), opened)
         return
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    for number in (signal.SIGTERM, signal.SIGHUP):  # SIGHUP: the terminal is closed
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: sys.exit(0))
     with contextlib.suppress(KeyboardInterrupt):
         for wanted in (PORT, 0):  # again, where another program took the port while the server started
             port = _free_port(wanted)
@@ -71,7 +73,8 @@ def main() -> None:
                     print("Ctrl-C ends it", flush=True)
                     server.wait()
                     return
-        raise UserError(f"MLflow's UI did not start; `mlflow ui --backend-store-uri {opened.address}` tells why")
+        address = store.shown(opened.address if opened.local else store.uri())
+        raise UserError(f"MLflow's UI did not start; `mlflow ui --backend-store-uri {address}` tells why")
     print()
 
 
@@ -94,10 +97,10 @@ def _say(address: str, opened: store.Store) -> None:
 
 @contextlib.contextmanager
 def _server(opened: store.Store, port: int) -> Iterator[subprocess.Popen]:
-    """Run MLflow's server until the block ends."""
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", opened.address, "--host", HOST,
-               "--port", str(port), "--workers", "1"]  # fmt: skip
+    """Run MLflow's server until the block ends. No list of processes shows the store's address and password."""
+    command = [sys.executable, "-m", "mlflow", "ui", "--host", HOST, "--port", str(port), "--workers", "1"]
     settings = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    settings |= {"MLFLOW_BACKEND_STORE_URI": opened.address}
     server = subprocess.Popen(
         command, cwd=opened.root, env=os.environ | settings, start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

@@ -1,12 +1,23 @@
 """`mnist-mlp ui` and the ports of other programs."""
 
+import os
+import pty
+import re
 import socket
 import subprocess
 import sys
 import threading
+import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import psutil
+import pytest
 
 from mnist_mlp.commands import ui
+from tests.helpers.params import ROOT
+from tests.helpers.project import processes
+from tests.helpers.servers import NEEDS_POSTGRESQL, PASSWORD, postgresql
 
 
 class Answer(BaseHTTPRequestHandler):
@@ -36,3 +47,52 @@ def test_a_taken_port_gives_way_to_another():
         port = taken.getsockname()[1]
         assert ui._free_port(port) not in (port, 0)
     assert ui._free_port(port) == port
+
+
+class Terminal:
+    """`mnist-mlp ui` in a terminal of its own, until it says that it serves, or ends."""
+
+    def __init__(self, **environment: str):
+        pid, self.file = pty.fork()
+        if not pid:
+            os.execve(
+                sys.executable, [sys.executable, "-m", "mnist_mlp", "ui"],
+                os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+            )  # fmt: skip
+        self.process, self.output = psutil.Process(pid), ""
+        while "Ctrl-C" not in self.output and (read := self._read()):
+            self.output += read
+
+    def _read(self) -> str:
+        try:
+            return os.read(self.file, 1000).decode(errors="replace")
+        except OSError:  # it has ended
+            return ""
+
+    def close(self) -> None:
+        """Close it, as its window's button does."""
+        os.close(self.file)
+        assert self.process.wait(timeout=60) == 0
+
+
+@pytest.mark.slow
+def test_closing_the_terminal_ends_mlflows_server(tracked_checkout):
+    terminal = Terminal()
+    assert "Ctrl-C" in terminal.output
+    assert len(processes(tracked_checkout)) > 2
+    terminal.close()
+    assert [process.pid for process in processes(tracked_checkout)] == [os.getpid()]
+
+
+@pytest.mark.slow
+@NEEDS_POSTGRESQL
+def test_a_databases_runs_are_served_and_its_password_is_not_shown(checkout):
+    with postgresql() as address:
+        terminal = Terminal(MLFLOW_TRACKING_URI=address)
+        page = re.search(r"http://[^/]+", terminal.output)
+        assert page, terminal.output
+        with urllib.request.urlopen(f"{page[0]}/health", timeout=30) as answer:
+            assert answer.status == 200
+        words = [word for process in processes(Path.cwd()) for word in process.cmdline()]
+        terminal.close()
+    assert PASSWORD not in " ".join([terminal.output, *words])
