@@ -104,6 +104,7 @@ def test_the_served_champion_in_a_moved_checkout_answers_as_it_was_scored(projec
         answers = ask(images[:1000])
         assert ask(images[:1, :5]) == 400
         assert ask(images[:1].astype(int) + 256) == 400
+        assert ask(images[:1] / 255) == 400
     np.testing.assert_allclose([answer["probabilities"] for answer in answers], stored[:1000], atol=1e-5)
     predicted = np.array([answer["class"] for answer in answers])
     assert (predicted == labels[:1000])[1::2].mean() == pytest.approx(best["test_accuracy"], abs=1e-6)
