@@ -47,7 +47,9 @@ def main() -> None:
     try:
         store = open_store()
         with store.lock():
-            tally.update(_experiment(store, experiment) for experiment in _shown(experiments.finished()))
+            found = experiments.finished()
+            names = {experiment.name for experiment in found}
+            tally.update(_experiment(store, experiment, names) for experiment in _shown(found))
             tally.update(filter(None, (_variant(store, variant, params, lock) for variant in _shown(params.variants))))
             tally.update(filter(None, (_champion(store, params, lock), _comparison(store, lock))))
             _unmark(store, params, lock)
@@ -106,7 +108,7 @@ def _difference(trained: Trained, files: list[Path], params: Params, lock: Lockf
     return difference or lock.changed(files)
 
 
-def _experiment(store: Store, experiment: Experiment) -> Done:
+def _experiment(store: Store, experiment: Experiment, names: set[str]) -> Done:
     if store.find(**{"dvc.experiment": experiment.name, "dvc.revision": experiment.revision}):
         return "unchanged"
     with experiment.files():
@@ -118,7 +120,7 @@ def _experiment(store: Store, experiment: Experiment) -> Done:
             difference = f"can't be read ({str(error).splitlines()[0]})"
         if difference:
             return _skip(f"experiment {experiment.name}", difference, "dvc exp list")
-        return backfill.restore_experiment(store, trained, experiment)
+        return backfill.restore_experiment(store, trained, experiment, names)
 
 
 def _champion(store: Store, params: Params, lock: Lockfile) -> Done | None:

@@ -5,13 +5,14 @@ import json
 import shutil
 import tempfile
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from mnist_mlp import files, paths
 from mnist_mlp.config import Variant
-from mnist_mlp.config.params import stage_name
+from mnist_mlp.config.params import CANDIDATE, stage_name
 from mnist_mlp.pipeline.experiments import Experiment
 from mnist_mlp.tracking import metadata
 from mnist_mlp.tracking.runs import finish, start
@@ -64,15 +65,20 @@ def restore(store: Store, trained: Trained) -> Literal["created", "completed"]:
     return "completed" if reported else "created"
 
 
-def restore_experiment(store: Store, trained: Trained, experiment: Experiment) -> Literal["created", "unchanged"]:
-    """Make the run of an experiment that trained nothing; note the commit of one that has a run.
+def restore_experiment(
+    store: Store, trained: Trained, experiment: Experiment, others: Collection[str] = ()
+) -> Literal["created", "unchanged"]:
+    """Make the run of an experiment that trained nothing; note the commit of one that has a run, and a new name.
 
-    An experiment that changed other variants has theirs, and gets none for its candidate."""
-    known = {"dvc.experiment": experiment.name, "dvc.baseline": experiment.baseline}
-    tags = known | {"dvc.revision": experiment.revision}
-    for run in store.find(**known):
-        if run.data.tags.get("study") != "candidate" or run.data.tags.get("results") == trained.results:
-            store.log(run, tags=tags)
+    others: the experiments' names; a run of the same results under none of them was renamed. An experiment that changed
+    other variants has theirs, and gets none for its candidate."""
+    tags = {"dvc.experiment": experiment.name, "dvc.baseline": experiment.baseline, "dvc.revision": experiment.revision}
+    for run in store.find(**{"dvc.baseline": experiment.baseline}):
+        name, same = run.data.tags.get("dvc.experiment"), run.data.tags.get("results") == trained.results
+        own = name == experiment.name and (same or run.data.tags.get("study") != CANDIDATE)
+        if own or (same and name not in others):
+            named = {"mlflow.runName": experiment.name} if run.info.run_name == name else {}
+            store.log(run, tags=tags | named)
             return "unchanged"
     tags |= trained.tags | {"source": "experiment", "mlflow.source.git.commit": experiment.revision}
     run = start(store, trained.variant, trained.dataset, tags, experiment.name)

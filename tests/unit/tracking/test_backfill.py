@@ -1,5 +1,7 @@
 """Runs made later: off a training's outputs, off the reports in git, and of the reports themselves."""
 
+from dataclasses import replace
+
 import pytest
 
 from mnist_mlp import paths
@@ -94,6 +96,25 @@ def test_an_experiment_that_trained_has_its_commit_noted(monkeypatch):
     assert backfill.restore_experiment(store.open_store(), off_reports(), experiment) == "unchanged"
     (run,) = runs()
     assert run.data.tags["dvc.revision"] == experiment.revision
+
+
+@pytest.mark.usefixtures("reported")
+@pytest.mark.parametrize("tracked", [True, False], ids=["tracked before", "not yet tracked"])
+def test_an_experiment_that_is_renamed_keeps_its_run(monkeypatch, tracked):
+    experiment = Experiment("live-mole", "0" * 40, "1" * 40)
+    with monkeypatch.context() as patch:
+        patch.setenv("DVC_EXP_NAME", experiment.name)
+        patch.setenv("DVC_EXP_BASELINE_REV", experiment.baseline)
+        train(CANDIDATE)
+    if tracked:
+        backfill.restore_experiment(store.open_store(), off_reports(), experiment, [experiment.name])
+    renamed = replace(experiment, name="best-mole")
+    assert backfill.restore_experiment(store.open_store(), off_reports(), renamed, [renamed.name]) == "unchanged"
+    (run,) = runs()
+    assert (run.info.run_name, run.data.tags["dvc.experiment"]) == ("best-mole", "best-mole")
+    another = replace(experiment, name="same-mole")
+    names = [renamed.name, another.name]
+    assert backfill.restore_experiment(store.open_store(), off_reports(), another, names) == "created"
 
 
 def test_each_state_of_the_reports_is_one_run(tracked_checkout):
