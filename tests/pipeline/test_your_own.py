@@ -11,6 +11,7 @@ from PIL import Image
 from tests.helpers.made_outputs import rows
 from tests.helpers.params import ROOT
 from tests.helpers.project import Project
+from tests.helpers.variants import shrink
 
 pytestmark = pytest.mark.slow
 
@@ -56,6 +57,7 @@ def write_shapes(folder: Path, train: int = 1500, test: int = 120) -> None:
 
 def test_the_data_set_of_the_document_runs_through_the_whole_pipeline(tmp_path):
     project = Project(tmp_path / "project")
+    project.change(lambda params: shrink(params, {"techniques": [["none"], ["relu"]]}))
     project.change(lambda params: params.update(epochs=5))
     write_shapes(tmp_path)
     pngs, npz, idx, *trained = run_blocks(project, DATA)
