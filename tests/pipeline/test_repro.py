@@ -71,16 +71,19 @@ def test_an_input_penalty_changes_no_prediction(fresh_project):
     assert variants.loc["l1-relu", "identical_to"] == "techniques/none-relu"
 
 
-def test_a_twin_takes_what_was_trained(fresh_project):
-    """l1-relu differs from none-relu in a penalty on the input alone, which no weight depends on."""
+def test_a_twin_takes_what_its_own_training_gives(fresh_project):
+    """l1-relu differs from none-relu in a penalty on the input alone, which no weight depends on.
+
+    The forced run below trains it by itself, to the same bytes."""
     for seed in (0, 1):
         assert f"techniques/l1-relu  seed {seed} taken from techniques/none-relu\n" in fresh_project.output
     assert fresh_project.output.count("taken from") == 2
 
 
 def test_another_seed_trains_that_seed_alone(project):
+    stage = "train-architectures@model2"
     project.change(lambda params: params["architectures"]["protocol"].update(seeds=[0, 1, 2]))
-    output = project.run("dvc", "repro", "train-architectures@model2")
+    output = project.run("dvc", "repro", stage)
     assert [line for line in output.splitlines() if "taken from" in line] == [
         f"architectures/model2  seed {seed} taken from architectures/model2" for seed in (0, 1)
     ]
@@ -90,6 +93,12 @@ def test_another_seed_trains_that_seed_alone(project):
     assert told == {f"seed {seed}": "taken from architectures/model2" for seed in (0, 1)} | {"seed 2": "trained"}
     origins = {run.data.tags["replicate.run"] for run in nested if "replicate.run" in run.data.tags}
     assert origins < {run.info.run_id for run in project.runs("tags.kind = 'variant'")} - {run.info.run_id}
+
+    added = project.digests("models/architectures/model2")
+    shutil.rmtree(project.folder / ".cache")
+    output = project.run("dvc", "repro", "--force", "--single-item", stage, **COMPILING)
+    assert "taken from" not in output
+    assert project.digests("models/architectures/model2") == added
 
 
 def test_a_temporary_copy_takes_the_replicates_of_its_checkout(project):

@@ -108,18 +108,10 @@ def test_a_change_that_cannot_matter_to_a_stage_does_not_stop_it(project):
     assert process.returncode == 0, output
 
 
-def test_a_training_refuses_a_second_one_ends_with_its_dvc_and_the_next_one_leaves_one_finished_run(project):
+def test_the_training_of_a_killed_dvc_ends_and_the_next_one_leaves_one_finished_run(project):
     project.change(lambda params: params.update(epochs=20_000))
     process = start(project, "dvc", "repro", "train-candidate")
     wait_until(lambda: project.checkpoints())
-    script = (
-        "from mnist_mlp.pipeline import stage; from stages import train; stage.PATIENCE = 1; "
-        "import sys; sys.argv[1:] = 'candidate', 'candidate'; train.__spec__ = None; stage.run(train.main)"
-    )
-    output = project.run(sys.executable, "-c", script, status=1, DVC_STAGE="train-candidate")
-    assert output == (
-        "error: train-candidate is being run by another process; let it end, or end it, and run `dvc repro`\n"
-    )
     assert forks(project.folder)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
@@ -127,6 +119,21 @@ def test_a_training_refuses_a_second_one_ends_with_its_dvc_and_the_next_one_leav
     project.run("dvc", "repro", "train-candidate")
     wait_until(lambda: not processes(project.folder), 5)
     assert statuses(project) == ["FINISHED", "FINISHED", "KILLED"]  # the fixture's, this one, the survivor's
+
+
+def test_a_second_training_beside_a_first_is_refused(project):
+    project.change(lambda params: params.update(epochs=20_000))
+    first = start(project, "dvc", "repro", "train-candidate")
+    wait_until(lambda: project.checkpoints())
+    script = (
+        "from mnist_mlp.pipeline import stage; from stages import train; stage.PATIENCE = 1; "
+        "import sys; sys.argv[1:] = 'candidate', 'candidate'; train.__spec__ = None; stage.run(train.main)"
+    )
+    output = project.run(sys.executable, "-c", script, status=1, DVC_STAGE="train-candidate")
+    kill_all(first)
+    assert output == (
+        "error: train-candidate is being run by another process; let it end, or end it, and run `dvc repro`\n"
+    )
 
 
 def test_a_long_training_goes_on_from_its_checkpoint_with_the_same_bytes(project):
