@@ -17,7 +17,7 @@ STAGES ?= train-architectures@model2 train-architectures@model5 train-architectu
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(VENV)/.installed  ## the virtual environment; `. .venv/bin/activate` afterwards gives plain dvc, mlflow and python
+setup: $(VENV)/.installed .dvc/plots.html  ## the virtual environment; `. .venv/bin/activate` afterwards gives plain dvc, mlflow and python
 
 $(VENV)/.installed: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "make: found Python " + sys.version.split()[0] + "; needs 3.11 or newer: make PYTHON=python3.11 ...")'
@@ -28,8 +28,10 @@ $(VENV)/.installed: requirements.txt
 		$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.txt || \
 		{ echo "uv did not install them: pip does (takes longer)"; $(PIP) --require-hashes --compile -r requirements.txt; }
 	@$(PIP) --no-deps --no-build-isolation --editable .
-	@$(BIN)/python -m mnist_mlp.pipeline.plots_page
 	@touch $@
+
+.dvc/plots.html: $(VENV)/.installed mnist_mlp/pipeline/plots_page.py
+	@python -m mnist_mlp.pipeline.plots_page
 
 repro: setup  ## run the whole pipeline; with JOBS=2 stages at once, or on Dask, SCHEDULER=tcp://host:8786
 	@mnist-mlp repair && $(if $(JOBS)$(SCHEDULER),mnist-mlp cluster $(if $(JOBS),--jobs "$(JOBS)") $(if $(SCHEDULER),--scheduler "$(SCHEDULER)"),dvc repro)

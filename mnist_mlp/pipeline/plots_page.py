@@ -8,7 +8,7 @@ scripts come from the installed package vl-convert-python, so no copy of them is
 
 from mnist_mlp import paths
 
-PAGE = paths.DVC_TMP / "plots.html"
+PAGE = paths.DVC_TMP.with_name("plots.html")  # not in DVC's temporary folder, which people empty
 VEGA_LITE = "5.20"  # the schema that DVC's plots are written in
 
 HTML = """<!DOCTYPE html>

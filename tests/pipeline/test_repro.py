@@ -235,6 +235,8 @@ def test_an_experiment_runs_three_stages_and_comes_back_from_the_cache(project):
     assert project.digests("models/candidate") == tanh
     assert "train-candidate" not in project.ran(output)
     assert "is cached - skipping run" in output
+    (show,) = re.findall(r"^    (dvc exp show .*)", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert max(map(len, project.run("sh", "-c", show, COLUMNS="400").splitlines())) < 180
     take_back(project, output, "back to the committed candidate: ")
 
 
