@@ -52,6 +52,7 @@ def repository() -> Iterator[Any]:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo, lock_repo
 
+    git.require()
     for library in ("dvc", "dvc_data", "dvc_objects"):
         logging.getLogger(library).setLevel(logging.CRITICAL)  # they print tracebacks of what is raised anyway
     try:

@@ -19,7 +19,8 @@ WRITING = 1.0  # seconds after which a file that a live DVC is writing is whole
 
 
 def main() -> None:
-    """Mend them, with one line per file."""
+    """Mend them, with one line per file. Raises UserError if `dvc` can't work here for want of a git repository."""
+    git.require()
     if _torn(_read_rwlock):
         RWLOCK.unlink(missing_ok=True)
         print(f"{RWLOCK}: cut short by a killed dvc: removed")

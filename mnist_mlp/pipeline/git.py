@@ -24,6 +24,20 @@ def forget_callers() -> None:
         del os.environ[name]
 
 
+def require() -> None:
+    """Raise UserError if `dvc` refuses to work here for want of a git repository, as in a downloaded archive."""
+    try:
+        run("rev-parse", "--git-dir")
+    except UserError as error:
+        from dvc.exceptions import DvcException
+        from dvc.repo import Repo
+
+        try:
+            Repo().close()
+        except DvcException:
+            raise error from None
+
+
 def run(*words: str, text: str = "", **variables: str) -> bytes:
     """Return what a git command printed. text: its input; variables: more of its environment.
 

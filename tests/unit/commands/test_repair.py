@@ -1,11 +1,14 @@
 """`mnist-mlp repair`: the two files that a killed DVC leaves torn."""
 
+import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from mnist_mlp import paths
 from mnist_mlp.commands import repair
+from mnist_mlp.errors import UserError
 
 WHOLE = "schema: '2.0'\nstages: {}\n"
 TORN = "schema: '2.0'\nstages:\n  download:\n    cm"
@@ -81,3 +84,14 @@ def test_a_torn_dvc_lock_that_git_does_not_hold_is_put_aside(capsys):
     assert paths.LOCKFILE.with_suffix(".torn").read_text() == TORN
     output = capsys.readouterr().out
     assert "git has none that is whole (git show: " in output and "), so it is now dvc.torn; " in output
+
+
+def test_a_folder_without_git_is_told_with_the_next_step_unless_dvc_does_without(capsys):
+    shutil.rmtree(".git")
+    with pytest.raises(
+        UserError, match=r"^git rev-parse: fatal: not a git .*: git init && git add --all && git commit"
+    ):
+        repair.main()
+    Path(".dvc/config").write_text("[core]\n    no_scm = true\n")
+    repair.main()
+    assert capsys.readouterr() == ("", "")
