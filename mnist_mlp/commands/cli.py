@@ -29,7 +29,8 @@ def main() -> None:
     )  # fmt: skip
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND")
     name = parser.parse_args(sys.argv[1:2]).command
-    module = importlib.import_module(f"mnist_mlp.commands.{name}")
+    with errors_as_lines():
+        module = importlib.import_module(f"mnist_mlp.commands.{name}")
     own = Parser(f"mnist-mlp {name}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     if hasattr(module, "add_arguments"):
         module.add_arguments(own)

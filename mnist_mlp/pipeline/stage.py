@@ -58,7 +58,7 @@ def run_in_fork(module: str, wait_for_owner: Callable[[], object]) -> None:
 
 @contextlib.contextmanager
 def errors_as_lines() -> Iterator[None]:
-    """Turn what a person can mend into one line per fault and exit status 1, without a traceback."""
+    """Turn what a person can mend into one line per fault, and anything else into one line; the exit status is 1."""
     try:
         yield
     except UserError as error:
@@ -68,6 +68,9 @@ def errors_as_lines() -> Iterator[None]:
         sys.exit(1)
     except OSError as error:
         print(f"error: {_trouble(error)}", file=sys.stderr)
+        sys.exit(1)
+    except Exception as error:
+        print(f"error: {_unforeseen(error)}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted: nothing of this stage was recorded; run the same command to go on", file=sys.stderr)
@@ -162,6 +165,17 @@ def _wait_for_dvc() -> None:
     with contextlib.suppress(psutil.NoSuchProcess):
         while owner.is_running() and owner.status() != psutil.STATUS_ZOMBIE:
             time.sleep(0.5)
+
+
+def _unforeseen(error: Exception) -> str:
+    """Keep the traceback of an error that is the program's own fault. Return the line that names both."""
+    import tempfile
+    import traceback
+
+    words = " ".join(traceback.format_exception_only(error)[-1].split())[:300]
+    with tempfile.NamedTemporaryFile("w", prefix="mnist-mlp-", suffix=".log", encoding="utf-8", delete=False) as file:
+        traceback.print_exception(error, file=file)
+    return f"{words}; a fault of the program, not of yours: please report it with {file.name}"
 
 
 def _trouble(error: OSError) -> str:

@@ -1,12 +1,17 @@
 """A stage's errors, as lines."""
 
 import errno
+import os
+import subprocess
+import sys
+import tempfile
 
 import numpy as np
 import pytest
 
 from mnist_mlp.errors import UserError
 from mnist_mlp.pipeline.stage import errors_as_lines
+from tests.helpers.params import ROOT
 
 FULL = "No space left on device; free some, and run the same command again"
 
@@ -38,6 +43,23 @@ def test_numpys_own_error_on_a_full_disk_is_told_too(capsys):
     assert capsys.readouterr().err.endswith(f"{FULL}\n")
 
 
-def test_an_error_of_the_programs_own_keeps_its_traceback():
-    with pytest.raises(ZeroDivisionError), errors_as_lines():
-        raise ZeroDivisionError
+def test_an_error_of_the_programs_own_is_a_line_with_the_file_that_keeps_its_traceback(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(SystemExit) as caught, errors_as_lines():
+        raise ZeroDivisionError("of\ntwo lines")
+    (kept,) = tmp_path.glob("mnist-mlp-*.log")
+    line = f"error: ZeroDivisionError: of two lines; a fault of the program, not of yours: please report it with {kept}"
+    assert (caught.value.code, capsys.readouterr().err) == (1, f"{line}\n")
+    assert kept.read_text().startswith("Traceback") and "test_stage.py" in kept.read_text()
+
+
+def test_a_stage_ends_likewise(tmp_path):
+    (tmp_path / "fails.py").write_text(
+        "from mnist_mlp.pipeline.stage import run\ndef main(): import nothing_of_this_name\nrun(main)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "fails"], cwd=tmp_path, capture_output=True, text=True,
+        env=os.environ | {"TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert done.stderr.startswith("error: ModuleNotFoundError: No module named 'nothing_of_this_name'; a fault of the ")
