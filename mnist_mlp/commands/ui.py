@@ -1,6 +1,7 @@
 """Open MLflow's UI on the pipeline's runs; Ctrl-C ends it.
 
-Makes the store agree with the outputs first, as `mnist-mlp track` does.
+Makes the store agree with the outputs first, as `mnist-mlp track` does, and again once DVC's experiments change: one that
+came from the cache trained nothing that could have logged it.
 """
 
 import contextlib
@@ -19,10 +20,12 @@ import psutil
 
 from mnist_mlp.commands import track
 from mnist_mlp.errors import UserError
+from mnist_mlp.pipeline import experiments
 from mnist_mlp.tracking import store
 
 HOST, PORT = "127.0.0.1", 5000
 PATIENCE = 120  # seconds
+INTERVAL = 2.0  # seconds between looks at DVC's experiments
 # What the links open: MLflow keeps such a view, when somebody shares one, in a tag of the experiment.
 COLUMNS = [f"metrics.`{name}`" for name in ("test_accuracy", "test_accuracy_std", "test_loss", "val_accuracy")]
 COLUMNS += [f"tags.`{name}`" for name in ("dataset", "changes")]
@@ -71,7 +74,7 @@ def main() -> None:
                 if _answers(server, port):
                     _say(f"http://{HOST}:{port}", opened)
                     print("Ctrl-C ends it", flush=True)
-                    server.wait()
+                    _follow(server)
                     return
         address = store.shown(opened.address if opened.local else store.uri())
         raise UserError(f"MLflow's UI did not start; `mlflow ui --backend-store-uri {address}` tells why")
@@ -111,6 +114,17 @@ def _server(opened: store.Store, port: int) -> Iterator[subprocess.Popen]:
         if server.poll() is None:
             os.killpg(server.pid, signal.SIGTERM)
             server.wait()
+
+
+def _follow(server: subprocess.Popen) -> None:
+    """Track DVC's experiments as they change, until the server ends. Faults are told by the next `mnist-mlp track`."""
+    known = experiments.finished()
+    while server.poll() is None:
+        time.sleep(INTERVAL)
+        if (found := experiments.finished()) != known:
+            known = found
+            with open(os.devnull, "w") as silent, contextlib.redirect_stdout(silent), contextlib.suppress(UserError):
+                track.main()
 
 
 def _free_port(wanted: int) -> int:

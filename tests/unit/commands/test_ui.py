@@ -10,6 +10,7 @@ import threading
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from unittest.mock import Mock
 
 import psutil
 import pytest
@@ -47,6 +48,16 @@ def test_a_taken_port_gives_way_to_another():
         port = taken.getsockname()[1]
         assert ui._free_port(port) not in (port, 0)
     assert ui._free_port(port) == port
+
+
+def test_an_experiment_that_comes_meanwhile_is_tracked_once(monkeypatch):
+    seen, tracked = [[], [], ["cached-mole"], ["cached-mole"]], []
+    server = Mock(poll=lambda: None if seen else 0)
+    monkeypatch.setattr(ui, "INTERVAL", 0)
+    monkeypatch.setattr(ui.experiments, "finished", lambda: seen.pop(0))
+    monkeypatch.setattr(ui.track, "main", lambda: tracked.append(len(seen)))
+    ui._follow(server)
+    assert tracked == [1]
 
 
 class Terminal:
