@@ -1,7 +1,7 @@
 """Open MLflow's UI on the pipeline's runs; Ctrl-C ends it.
 
-Makes the store agree with the outputs first, as `mnist-mlp track` does, and again once DVC's experiments change: one that
-came from the cache trained nothing that could have logged it.
+Makes the store agree with the outputs first, as `mnist-mlp track` does, and again once DVC's experiments change: one
+that came from the cache trained nothing that could have logged it.
 """
 
 import contextlib
