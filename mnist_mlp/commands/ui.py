@@ -27,11 +27,11 @@ HOST, PORT = "127.0.0.1", 5000
 PATIENCE = 120  # seconds
 INTERVAL = 2.0  # seconds between looks at DVC's experiments
 # What the links open: MLflow keeps such a view, when somebody shares one, in a tag of the experiment.
-COLUMNS = [f"metrics.`{name}`" for name in ("test_accuracy", "test_accuracy_std", "test_loss", "val_accuracy")]
+COLUMNS = [f"metrics.`{name}`" for name in ("test_accuracy", "test_loss")]
 COLUMNS += [f"tags.`{name}`" for name in ("dataset", "changes")]
 COLUMNS += [
     f"params.`{name}`"
-    for name in ("study", "layers", "activation", "optimizer", "learning_rate", "epochs", "batch_size", "scaling")
+    for name in ("layers", "activation", "optimizer", "scaling", "study", "learning_rate", "epochs", "batch_size")
 ]
 CHARTS = [("LINE", name) for name in ("val_accuracy", "val_loss", "accuracy", "loss")] + [("BAR", "test_accuracy")]
 VIEW = {
