@@ -140,12 +140,14 @@ def main() -> None:
     simulations = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     titles = ["models", "least", "pairs", "halves", "family", "best", "any wrong pair"]
     for names, settings in ((RULES[:1], list(SETTINGS)), (RULES, list(COMPARED))):
-        print(f"| the models | rule | {' | '.join(titles)} |\n| --- |{' --- |' * (1 + len(titles))}")
+        head = ["the models", *(["rule"] if names != RULES[:1] else []), *titles]
+        print(f"| {' | '.join(head)} |\n|{' --- |' * len(head)}")
         for setting in settings:
             for rule, shares in measure(SETTINGS[setting], simulations, names).items():
                 cells = [f"{100 * share:.1f}" for share in shares]
                 equal = np.ptp(SETTINGS[setting].truth) == 0
-                print(f"| {' | '.join([setting, rule, *cells[:-1], cells[-1] if equal else ''])} |", flush=True)
+                line = [setting, *([rule] if names != RULES[:1] else []), *cells[:-1], cells[-1] if equal else ""]
+                print(f"| {' | '.join(line)} |", flush=True)
         print()
 
 
