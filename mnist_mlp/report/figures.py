@@ -159,7 +159,8 @@ def heat_map(means: "pd.DataFrame", title: str) -> "Figure":
 def interaction(effects: "pd.DataFrame", across: str, title: str) -> "Figure":
     """Draw what each level does, against its factor's reference, with each level of the other factors.
 
-    effects: level, reference, within, and in [-1, 1] difference, low, high; across: what within is called."""
+    effects: level, reference, within, and in [-1, 1] difference, family_low, family_high; across: what
+    within is called."""
     figure, axes = _figure(WIDTH, 4.0)
     places = {which: x for x, which in enumerate(effects["within"].unique())}
     levels = effects["level"].unique()
@@ -167,13 +168,13 @@ def interaction(effects: "pd.DataFrame", across: str, title: str) -> "Figure":
         rows = effects[effects["level"] == level]
         x = rows["within"].map(places) + 0.5 * (number + 0.5 - len(levels) / 2) / max(len(levels), 1)
         values = 100 * rows["difference"]
-        reach = np.abs(100 * rows[["low", "high"]].sub(rows["difference"], axis=0)).fillna(0.0).T
+        reach = np.abs(100 * rows[["family_low", "family_high"]].sub(rows["difference"], axis=0)).fillna(0.0).T
         faint = (*_rgb(colour), 0.4)
         axes.errorbar(x, values, reach, color=colour, marker="o", linewidth=1, elinewidth=3, ecolor=faint, label=level)
     axes.axhline(0, color=INK, linewidth=1, linestyle="--")
     axes.set_xticks(list(places.values()), list(places))
     axes.set(title=title, xlabel=across, ylabel=f"less {effects['reference'].iloc[0]} (points of test accuracy)")
-    words = "bars: 95 % intervals, each by itself"
+    words = "bars: 95 % intervals, all at once"
     figure.legend(loc="outside lower center", ncols=len(levels), frameon=False, title=words)
     return figure
 

@@ -25,7 +25,7 @@ PALETTE = [  # of the studies, on light and on dark paper
 SIDE = 84  # pixels of the page, of one of the hardest images
 CALM = 0.02  # of accuracy, that a heat map's colours span at least
 NEXT = 8  # of the models that aren't the best, how many stand beside those that may be
-WORDS = {"undecided": "undecided", "beats": "beats", "loses": "loses to", "identical": "identical to"}
+SEEN = {"undecided": "undecided", "beats": "better", "loses": "worse", "identical": "identical"}
 
 
 def html(results: Results) -> str:
@@ -68,6 +68,7 @@ def html(results: Results) -> str:
         run_sds={study: published.run_sd(results, study) for study in published.twinned(results)},
         fidelity=published.fidelity(results).to_dict("records"),
         agreement=published.agreement(results),
+        unseen=summary.unseen,
         contradictions=list(published.contradictions(results)),
         tabled=published.tabled(results).to_dict("records") if results.published is not None else [],
         curves=_curves(results),
@@ -110,7 +111,7 @@ def _variants(results: Results) -> list[dict[str, Any]]:
     for row in rows:
         variant = results.params.variant(row["study"], row["variant"])
         row |= {"layers": variant.describe(), "activation": variant.activation}
-        row |= {"optimizer": formatting.optimizer(variant), "word": WORDS.get(row["verdict"], "")}
+        row |= {"optimizer": formatting.optimizer(variant), "word": SEEN.get(row["verdict"], "")}
     return rows
 
 
@@ -148,8 +149,8 @@ def _shortfalls(results: Results) -> dict[str, Any]:
 
 
 def _interaction(effects: pd.DataFrame) -> dict[str, Any]:
-    """Return an interaction plot over 100 x 60: by level, its line, its points and their own 95 % intervals."""
-    ends = effects[["low", "high", "difference"]].to_numpy(float)
+    """Return an interaction plot over 100 x 60: by level, its line, its points and their simultaneous intervals."""
+    ends = effects[["family_low", "family_high", "difference"]].to_numpy(float)
     scale = Scale(min(np.nanmin(ends), -0.001), max(np.nanmax(ends), 0.001))
     where, levels = list(effects["within"].unique()), list(effects["level"].unique())
     wide, lines = 100 / len(where), []
@@ -157,7 +158,8 @@ def _interaction(effects: pd.DataFrame) -> dict[str, Any]:
         points = []
         for row in effects[effects["level"] == level].itertuples():
             x = wide * (where.index(row.within) + 0.5 + 0.5 * ((number + 0.5) / len(levels) - 0.5))
-            ends = [60 - 0.6 * scale(end) for end in (row.low, row.high)] if row.low == row.low else None
+            known = row.family_low == row.family_low
+            ends = [60 - 0.6 * scale(end) for end in (row.family_low, row.family_high)] if known else None
             points.append({"x": round(x, 2), "y": 60 - 0.6 * scale(row.difference), "ends": ends})
         lines.append({"level": level, "points": points, "shade": f"shade{number % len(PALETTE)}"})
     step = next(
@@ -232,10 +234,10 @@ def _effects(effects: pd.DataFrame) -> dict[str, dict[str, dict[bool, list[dict[
     tables: dict[str, dict[str, dict[bool, list[dict[str, Any]]]]] = {}
     within = effects["within"].notna()
     for (_, study), rows in effects.groupby([within, "study"], sort=False):
-        reach = max([0.001, *rows[["low", "high", "difference"]].astype(float).abs().max().dropna()])
+        reach = max([0.001, *rows[["family_low", "family_high", "difference"]].astype(float).abs().max().dropna()])
         scale = Scale(-reach, reach)
         for row in rows.itertuples():
-            ends = (scale(row.low), scale(row.high)) if row.low == row.low else None
+            ends = (scale(row.family_low), scale(row.family_high)) if row.family_low == row.family_low else None
             drawn = {"at": scale(row.difference), "ends": ends, "reach": reach}
             kinds = tables.setdefault(study, {}).setdefault(row.factor, {False: [], True: []})
             kinds[isinstance(row.within, str)].append(row._asdict() | drawn)

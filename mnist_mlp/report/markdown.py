@@ -9,7 +9,7 @@ from mnist_mlp.report import formatting, published
 from mnist_mlp.report.figures import interaction_name, map_name
 from mnist_mlp.report.formatting import accuracy, chance, count, percent, points, span
 from mnist_mlp.report.results import Results, grids, identical, interactions, warning
-from mnist_mlp.report.summary import limits, opening, summary, within
+from mnist_mlp.report.summary import limits, opening, summary, unseen, within
 
 FIGURES = {
     "accuracy.png": "Test accuracy of every variant, by study: its 95 % interval, each seed, the mean, on MNIST the "
@@ -17,6 +17,7 @@ FIGURES = {
     "costs.png": "Test accuracy of every distinct model against its parameters and the multiply-adds of its training",
     "curves.png": "Validation accuracy by epoch: the candidate and the best variant of each study",
 }
+SEEN = {"beats": "better", "loses": "worse", "identical": "identical", "undecided": "undecided"}
 VERDICTS = {"beats": "beats", "loses": "loses to", "identical": "identical to", "undecided": "undecided"}
 
 
@@ -111,7 +112,7 @@ def _study(results: Results, study: str) -> str:
             "test loss (nats)": f"{row['test_loss']:.4f}",
             "train accuracy (%)": percent(row["train_accuracy"]),
             "parameters": f"{row['parameters']:,.0f}",
-            "the candidate": VERDICTS[row["verdict"]],
+            "the candidate is": SEEN[row["verdict"]],
         }
         if table["published"].isna().all():
             del cells["published (%)"], cells["difference (points)"]
@@ -147,15 +148,20 @@ def _best(results: Results) -> list[str]:
             "95 % interval": span(row["low"], row["high"]),
             "less the best other (points)": points(row["behind"]),
             "95 % interval of that, simultaneous": span(row["behind_low"], row["behind_high"], points),
-            f"chance that it is better than `{best['variant']}`": "" if one is None else f"{50 * one['p']:.0f} %",
+            f"chance that it is better than `{best['variant']}`": "" if one is None else _share(one["p"] / 2),
             "seeds each to tell them apart": "" if one is None else _seeds(one["seeds_needed"]),
         })  # fmt: skip
     text = (
         f"With 95 %, the best of the {len(results.distinct)} distinct models is among these. The chance reckons with "
-        "seeds and images, and holds any difference as likely as any other beforehand. Seeds to tell two apart: among "
-        "all pairs, with 80 % power, if they differ as much as it looks."
+        "seeds and images, by this pair alone: that the highest was picked isn't in it, so that a small one may stand "
+        "beside a model that may be the best. Seeds to tell two apart: among all pairs, with 80 % power, if they "
+        "differ as much as it looks."
     )
     return ["## Which is the best", text, _table(rows)]
+
+
+def _share(chance: float) -> str:
+    return f"{100 * chance:.0f} %" if chance >= 0.01 else "under 1 %"
 
 
 def _seeds(needed: float) -> str:
@@ -170,33 +176,30 @@ def _effects(results: Results) -> list[str]:
             "difference (points)": points(row["difference"]),
             "95 % interval, simultaneous": span(row["family_low"], row["family_high"], points),
             "p, family-wise": chance(row["p_family"]),
-            "80 % power begins at (points)": percent(row["visible"]),
+            "found 4 times in 5 (points)": percent(row["visible"]),
             "seeds each to decide it": "" if row["p_family"] < ALPHA else _seeds(row["seeds_needed"]),
         }
 
     averaged = results.effects[results.effects["within"].isna()]
     if averaged.empty:
         return []
-    alike = averaged["p_alike"].map(lambda p: {"p that it is the same with all": chance(p) if pd.notna(p) else ""})
+    alike = averaged["p_alike"].map(lambda p: {"p against the same with all": chance(p) if pd.notna(p) else ""})
     rows = [cells(row) | more for (_, row), more in zip(averaged.iterrows(), alike, strict=True)]
     text = (
         f"Differences in test accuracy, averaged over the levels of the study's other factors; identical models count "
-        f"once. The {len(rows)} are one family: with 95 % all intervals hold. Where an effect isn't the same with all "
-        "of the other levels, its average says little, and it is told by level below."
+        f"once. The {len(rows)} are one family: with 95 % all intervals hold. Found 4 times in 5: how large an effect "
+        "must be for that. The last p is against the effect being the same with all of the other levels (Holm, over "
+        "all of them); where it is small, the average says little, and the effect is told by level below. A large one "
+        "doesn't show that it is the same."
     )
     joint = [
-        f"{what} in `{study}` {chance(found['p'])}"
-        + (
-            f" (80 % power begins at {percent(found['visible'])} points)"
-            if found["visible"] and found["p"] >= ALPHA
-            else ""
-        )
+        f"{what} in `{study}` {unseen(found)}"
         for study, of_factor in results.statistics["joint"].items()
         for what, found in of_factor.items()
         if found["p"] is not None
     ]
     if joint:
-        text += f" All levels of a factor, or of an interaction, at once: {', '.join(joint)}."
+        text += f" All levels of a factor, or of an interaction, at once, each test by itself: {', '.join(joint)}."
     parts = ["## Effects", text, _table(rows)]
     parts += [_interaction(study) for study in interactions(results)]
     told = [

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtr
 
 from mnist_mlp.evaluation.statistics import LEVEL
-from mnist_mlp.report.formatting import count, listed, percent
+from mnist_mlp.report.formatting import chance, count, listed, percent
 from mnist_mlp.report.results import Results, identical
 
 
@@ -24,16 +25,16 @@ def agreement(results: Results) -> tuple[str, str]:
         return "No published figure is compared.", _changed(results).strip()
     gap = (table["test_accuracy"] - table["published"]).abs()
     largest = table.loc[gap.idxmax()]
-    figures = f"the {number} published figures are" if number > 1 else "the published figure is"
-    line = f"{figures[0].upper()}{figures[1:]} {100 * gap.mean():.2f} points away."
-    text = f"On average; at most {100 * gap.max():.2f} (`{largest['study']}/{largest['variant']}`)."
+    figures = count(number, "published accuracy", "published accuracies")
+    line = f"Ours are {percent(gap.mean())} points from the {figures}."
+    text = f"On average; at most {percent(gap.max())} (`{largest['study']}/{largest['variant']}`)."
     if table["run_low"].notna().all():
-        line = f"{table['inside'].sum()} of {count(number, 'published figure')} lie where one more run of ours would."
+        line = f"{table['inside'].sum()} of {figures} lie where one more run of ours would."
         text = (
-            f"With 95 %: {LEVEL * number:.0f} are expected. On average {figures} {100 * gap.mean():.2f} points away, "
-            f"at most {100 * gap.max():.2f} (`{largest['study']}/{largest['variant']}`)."
+            f"{LEVEL * number:.0f} are expected by chance. Ours are {percent(gap.mean())} points away on average and "
+            f"at most {percent(gap.max())} (`{largest['study']}/{largest['variant']}`)."
         )
-    return line, f"{text}{_losses(results)}{_changed(results)}"
+    return line, f"{text}{_common(results)}{_changed(results)}"
 
 
 def losses(results: Results) -> tuple[float, float]:
@@ -58,10 +59,15 @@ def losses(results: Results) -> tuple[float, float]:
     return float(np.expm1(higher)), higher / np.sqrt(variance * (len(table) + figures.sum())) * len(table)
 
 
-def _losses(results: Results) -> str:
+def _common(results: Results) -> str:
+    """Return what our figures have in common against the published ones."""
+    table = fidelity(results)
+    gap = (table["test_accuracy"] - table["published"]).mean()
     higher, z = losses(results)
-    which = "higher" if higher > 0 else "lower"
-    return f" Our test losses are {100 * abs(higher):.1f} % {which}" + (f" (z = {abs(z):.1f})." if z == z else ".")
+    words = [f"{percent(abs(size))} {unit} {'higher' if size > 0 else 'lower'}"
+             for size, unit in ((gap, "points"), (higher, "%"))]  # fmt: skip
+    known = f" ({chance(2 * ndtr(-abs(z)))})" if z == z else ""
+    return f" All in all our accuracies are {words[0]}, our test losses {words[1]}{known}."
 
 
 def _changed(results: Results) -> str:

@@ -34,11 +34,12 @@ def opening(results: Results) -> str:
         return f"The candidate, {seeds}, was scored on the {images}."
     studies, distinct = count(table["study"].nunique(), "study", "studies"), len(results.distinct)
     twins = (
-        "" if distinct == len(table) else f" are {count(distinct, 'distinct model')}: the others match one to the bit"
+        "" if distinct == len(table) else f" are {count(distinct, 'distinct model')}; the others are exact duplicates"
     )
     return (
         f"{count(len(table), 'variant')} of {studies}{twins}. They and the candidate, {seeds} each, were scored on the "
-        f"{images}."
+        f"{images}. Intervals, in brackets, are for 95 %: those of accuracies each by itself, those of differences all "
+        "at once."
     )
 
 
@@ -55,13 +56,14 @@ def _best(results: Results) -> Finding:
     if len(results.distinct) == 1:
         return Finding(f"{best} stands alone: no other model was trained.", f"{mean}.", "best")
     apart = (
-        f"Chosen by half of the seeds and images and scored on the others, the best gets "
-        f"{percent(results.statistics['best_apart'])} %."
+        "Picked by one half of the seeds and images and scored on the other, the best gets "
+        f"{percent(results.statistics['best_apart'])} %, which the choice doesn't inflate."
     )
     if len(may) == 1:
         return Finding(f"{best} is the best.", f"{mean}, and no other model may be as good (95 %). {apart}", "best")
     names = listed(may["variant"].tolist(), 4)
-    return Finding(f"Cannot be told apart as the best: {names}.", f"A 95 % set. {mean}. {apart}", "best")
+    text = f"With 95 % the best of the studies' models is among these. {mean}. {apart}"
+    return Finding(f"Cannot be told apart as the best: {names}.", text, "best")
 
 
 def _published(results: Results) -> Finding:
@@ -70,13 +72,14 @@ def _published(results: Results) -> Finding:
 
 def _candidate(results: Results) -> Finding:
     metrics = results.metrics
-    line = f"The candidate is in place {metrics['rank']} of {metrics['models']}."
+    place, best, worst = (metrics[key] for key in ("rank", "rank_best", "rank_worst"))
+    line = f"The candidate is in place {place} of {metrics['models']}{f', {best} to {worst}' if best < worst else ''}."
     text = f"By its mean, {accuracy(results.candidate)}."
     if not results.studied.empty:
-        better, worse, unknown = (len(results.names(verdict)) for verdict in ("beats", "loses", "undecided"))
+        better, worse, unknown = (results.names(verdict) for verdict in ("beats", "loses", "undecided"))
         text += (
-            f" It is significantly better than {better} models, worse than {worse}, and {unknown} can't be told from "
-            "it (5 % family-wise)."
+            f" It is better than {count(len(better), 'model')} and worse than {len(worse)}; undecided: "
+            f"{listed(unknown, 5) if unknown else 'none'} (the chance of any wrong verdict among these is 5 % at most)."
         )
     return Finding(line, text, "candidate")
 
@@ -91,40 +94,55 @@ def within(results: Results, row: pd.Series) -> pd.DataFrame:
 def effect_words(results: Results, rows: pd.DataFrame) -> str:
     """Return a factor's averaged levels against their reference in words: what is decided, what depends on the other
     factors, what isn't decided, each with its numbers. rows: of effects.csv."""
-    parts, undecided = [], []
-    for _, row in rows.iterrows():
-        numbers = f"`{row['level']}` {points(row['difference'])} {span(row['family_low'], row['family_high'], points)}"
-        if row["p_alike"] < ALPHA:
-            own = (f"{points(one.difference)} with {one.within}" for one in within(results, row).itertuples())
-            parts.append(f"`{row['level']}` {', '.join(own)}")
-        elif row["p_family"] < ALPHA:
-            parts.append(numbers)
-        else:
-            undecided.append(numbers.strip())
-    if undecided:
-        power = rows["visible"].median()
-        seen = f" (80 % power begins at {percent(power)})" if pd.notna(power) else ""
-        parts.append(f"undecided {', '.join(undecided)}{seen}")
+    parts, undecided = [], rows[(rows["p_alike"] >= ALPHA) | rows["p_alike"].isna()]
+    undecided = undecided[~(undecided["p_family"] < ALPHA)]
+    for _, row in rows.drop(undecided.index).iterrows():
+        parts.append(_by_level(results, row) if row["p_alike"] < ALPHA else f"`{row['level']}` {_numbers(row)}")
+    if not undecided.empty:
+        levels = ", ".join(f"`{row['level']}` {_numbers(row)}".strip() for _, row in undecided.iterrows())
+        power = undecided["visible"].max()
+        parts.append(f"undecided {levels}" + (f" ({_found(power)})" if pd.notna(power) else ""))
     return "; ".join(parts)
 
 
+def _by_level(results: Results, row: pd.Series) -> str:
+    """Return the effects of a level with the levels of the other factors with which they are decided, and the rest."""
+    own = within(results, row)
+    decided = own["p_family"] < ALPHA
+    parts = [f"{_numbers(one)} with {one['within']}" for _, one in own[decided].iterrows()]
+    rest = own.loc[~decided, "within"].tolist()
+    if rest:
+        parts.append(f"undecided with {', '.join(rest)}")
+    return f"`{row['level']}` {', '.join(parts)}"
+
+
+def _numbers(row: pd.Series) -> str:
+    return f"{points(row['difference'])} {span(row['family_low'], row['family_high'], points)}".strip()
+
+
+def _found(size: float) -> str:
+    return f"an effect of {percent(size)} points would be found 4 times in 5"
+
+
 def interactions(results: Results, study: str, factor: str) -> str:
-    """Return what is known of how much a factor's effects depend on the others, in words, or nothing."""
+    """Return what is known of how much a factor's effects, taken together, depend on the others, or nothing."""
     words = []
     for name, found in results.statistics["joint"].get(study, {}).items():
         if " x " not in name or factor not in (pair := name.split(" x ")) or found["p"] is None:
             continue
         other = pair[1 - pair.index(factor)]
         if found["p"] < ALPHA:
-            words.append(f"its effects differ by {other} ({chance(found['p'])})")
+            words.append(f"Taken together, the effects differ by {other} ({chance(found['p'])})")
         else:
-            words.append(f"whether its effects differ by {other} is undecided ({_unseen(found)})")
-    return "; ".join(words)
+            words.append(f"Whether the effects differ by {other} is undecided ({unseen(found)})")
+    return ". ".join(words)
 
 
-def _unseen(found: dict[str, float | None]) -> str:
-    power = f"; 80 % power begins at {percent(found['visible'])} points" if found["visible"] is not None else ""
-    return chance(np.nan if found["p"] is None else found["p"]) + power
+def unseen(found: dict[str, float | None]) -> str:
+    """Return a joint p and, where it is large, what the test could have seen. found: of statistics.json's joint."""
+    p, size = found["p"], found["visible"]
+    known = chance(np.nan if p is None else p)
+    return f"{known}; {_found(size)}" if size is not None and p is not None and p >= ALPHA else known
 
 
 def _effects(results: Results) -> list[Finding]:
@@ -133,14 +151,17 @@ def _effects(results: Results) -> list[Finding]:
     for study, factors in averaged.groupby("study", sort=False):
         (first, rows), *others = factors.groupby("factor", sort=False)
         title = f"`{study}`, {first} against `{rows['reference'].iloc[0]}`"
-        text = f"In points of test accuracy: {effect_words(results, rows)}"
+        text = f"In points of test accuracy: {effect_words(results, rows)}."
         if more := interactions(results, str(study), str(first)):
-            text += f"; {more}"
+            text += f" {more}."
         for factor, own in others:
-            title_other = f"{factor[0].upper()}{factor[1:]} against `{own['reference'].iloc[0]}`"
-            text += f". {title_other}: {_other(results, str(study), str(factor), own)}"
+            words = effect_words(results, own)
+            if not ((own["p_alike"] < ALPHA) | (own["p_family"] < ALPHA)).any():
+                joint = results.statistics["joint"][study].get(factor, {"p": None, "visible": None})
+                words = f"undecided ({unseen(joint)})"
+            text += f" {factor[0].upper()}{factor[1:]} against `{own['reference'].iloc[0]}`: {words}."
         line = f"{title}: {_verdicts(rows, across(results, str(study)))}."
-        found.append(Finding(line, f"{text}.", "effects", str(study)))
+        found.append(Finding(line, text, "effects", str(study)))
     return found
 
 
@@ -156,19 +177,6 @@ def _verdicts(rows: pd.DataFrame, others: str) -> str:
     )
     found = [(rows.loc[which, "level"].tolist(), one, many) for which, one, many in forms if which.any()]
     return "; ".join((one if len(levels) == 1 else many).format(listed(levels, 4)) for levels, one, many in found)
-
-
-def _other(results: Results, study: str, factor: str, rows: pd.DataFrame) -> str:
-    """Return what is decided of a factor that isn't its study's first."""
-    depends = rows["p_alike"] < ALPHA
-    words = [effect_words(results, rows[(rows["p_family"] < ALPHA) & ~depends])]
-    for _, row in rows[depends].iterrows():
-        own = within(results, row).sort_values("difference")[["difference", "within"]]
-        least, most = (f"{points(own.iloc[i]['difference'])} with {own.iloc[i]['within']}" for i in (0, -1))
-        words.append(f"`{row['level']}` from {least} to {most}")
-    if not any(words):
-        return f"undecided ({_unseen(results.statistics['joint'][study].get(factor, {'p': None, 'visible': None}))})"
-    return "; ".join(filter(None, words))
 
 
 def limits(results: Results) -> list[str]:
@@ -198,7 +206,7 @@ def limits(results: Results) -> list[str]:
                 f"Nothing is known of what the seeds of `{study}` do, so nothing of it is decided: give it more seeds."
             )
         if (p := numbers["bartlett_p"]) is not None:
-            power = f"one model of {RATIO} times the others' sd is noticed in {100 * numbers['bartlett_power']:.0f} %"
+            power = f"{100 * numbers['bartlett_power']:.0f} %"
             if p < ALPHA:
                 lines.append(
                     f"The seeds of `{study}` scatter unequally from model to model (Bartlett, {chance(p)}): pooling "
@@ -206,8 +214,9 @@ def limits(results: Results) -> list[str]:
                 )
             else:
                 lines.append(
-                    f"That the seeds of `{study}` scatter alike is assumed, not shown: Bartlett's test ({chance(p)}) "
-                    f"sees little ({power} of cases)."
+                    f"That the seeds of `{study}` scatter by the same multiple of the binomial variance is assumed, "
+                    f"not shown: Bartlett's test ({chance(p)}) would notice one model of {RATIO} times the others' sd "
+                    f"in {power} of cases, a lesser one less often."
                 )
     lines.append(
         "One data set and one set of training images: what holds on others isn't asked. The networks have the "

@@ -49,7 +49,7 @@ def test_a_single_epoch_a_useless_candidate_and_a_missing_cell_are_drawn(tmp_pat
         [("architectures", "a", 0, 0.98), ("techniques", "b", 0, 1.0), ("candidate", "candidate", 0, 0.1)],
         columns=["study", "variant", "seed", "test_accuracy"],
     )
-    columns = ["level", "reference", "within", "difference", "low", "high"]
+    columns = ["level", "reference", "within", "difference", "family_low", "family_high"]
     effects = pd.DataFrame(
         [("x", "none", "a", 0.1, np.nan, np.nan), ("x", "none", "b", 0.0, -0.1, 0.1)], columns=columns
     )

@@ -50,17 +50,23 @@ def test_the_sentences_are_true_of_the_numbers(results):
     assert all(f"`{row.variant}`" in best for row in may.sort_values("rank").head(2).itertuples())
     gaps = (table["test_accuracy"] - table["published"]).dropna()
     inside = ((table["run_low"] <= table["published"]) & (table["published"] <= table["run_high"])).sum()
-    assert f"On average the {len(gaps)} published figures are {100 * gaps.abs().mean():.2f} points away" in published
+    assert f"Ours are {100 * gaps.abs().mean():.2f} points away on average" in published
     assert f"at most {100 * gaps.abs().max():.2f}" in published
-    assert published.startswith(f"{inside} of {len(gaps)} published figures lie where one more run of ours would.")
+    assert published.startswith(f"{inside} of {len(gaps)} published accuracies lie where one more run of ours would.")
     assert f"{0.95 * len(gaps):.0f} are expected" in published
-    assert re.search(r"Our test losses are \d+\.\d % (higher|lower) \(z = \d+\.\d\)", published)
+    assert (
+        f"our accuracies are {100 * abs(gaps.mean()):.2f} points {'higher' if gaps.mean() > 0 else 'lower'}"
+        in published
+    )
+    assert re.search(r"our test losses \d+\.\d\d % (higher|lower) \(p [=<] \d\.\d+\)\.", published)
     own = results.table.iloc[-1]
     interval = f"[{100 * own['low']:.2f}, {100 * own['high']:.2f}]"
-    assert candidate.startswith(f"The candidate is in place {own['rank']} of {distinct + 1}.")
+    assert re.match(rf"The candidate is in place {own['rank']} of {distinct + 1}(, \d+ to \d+)?\. ", candidate)
     assert f"By its mean, {100 * own['test_accuracy']:.2f} % {interval}." in candidate
     counted = table[table["identical_to"].isna()]["verdict"].value_counts()
-    assert f"better than {counted.get('beats', 0)} models, worse than {counted.get('loses', 0)}" in candidate
+    assert re.search(
+        rf"better than {counted.get('beats', 0)} models? and worse than {counted.get('loses', 0)};", candidate
+    )
     assert techniques.startswith("`techniques`, technique against `none`: ")
     assert penalties.startswith("`penalties`, penalty against `none`: ")
     assert "±" not in " ".join(texts(results))
@@ -85,7 +91,7 @@ def test_the_sentences_change_with_the_numbers(results):
     assert texts(certain)[0].startswith(f"`{results.best['study']}/{results.best['variant']}` is the best. ")
     far = changed(results, "table", "published", 0.1)
     assert differ(far) == [3]
-    assert texts(far)[3].startswith(f"0 of {len(far.studied)} published figures lie")
+    assert texts(far)[3].startswith(f"0 of {len(far.studied)} published accuracies lie")
     assert differ(changed(results, "table", "test_accuracy", 0.5, -1)) == [4]
 
 
@@ -96,10 +102,10 @@ def test_no_effect_is_called_none_and_each_shows_its_interval(results):
     )
     undecided = changed(results, "effects", "p_family", 0.5)
     told = texts(undecided)[1]
-    assert f"undecided {numbers} (80 % power begins at " in told
+    assert f"undecided {numbers} (an effect of {100 * row['visible']:.2f} points would be found 4 times in 5)" in told
     decided = texts(changed(results, "effects", "p_family", 0.01))[1]
     assert numbers in decided
-    assert "undecided" not in decided.partition("whether")[0]
+    assert "undecided" not in decided.partition("Whether")[0]
     assert "`batchnorm` hurts" in decided or "`batchnorm` helps" in decided
     assert "`batchnorm` is undecided" in told
     assert "no difference" not in told + decided
@@ -109,26 +115,26 @@ def test_a_large_p_never_stands_without_what_the_design_could_have_seen(results,
     for text in (*texts(results), *comparison_md.splitlines(), plain(comparison_html)):
         for p in re.finditer(r"(?:technique|activation|penalty)\S* p = (0\.\d+)", text):
             if float(p[1]) >= 0.05:
-                assert text[p.end() :].startswith((" (80 % power begins at", "; 80 % power begins at")), text[
-                    p.start() :
-                ][:80]
+                assert text[p.end() :].startswith("; an effect of "), text[p.start() :][:80]
 
 
 def test_an_effect_that_differs_by_another_factor_is_told_by_it(results):
     alike = changed(results, "effects", "p_alike", 0.5)
     told = texts(changed(alike, "effects", "p_alike", 0.001, 0))[1]
-    within = results.effects[(results.effects["level"] == "batchnorm") & results.effects["within"].notna()]
-    by_level = ", ".join(f"{100 * row.difference:+.2f} with {row.within}" for row in within.itertuples())
-    assert f"`batchnorm` {by_level}" in told
+    assert "`batchnorm` undecided with relu, tanh" in told
+    row = results.effects[(results.effects["level"] == "batchnorm") & (results.effects["within"] == "relu")].iloc[0]
+    sure = changed(changed(alike, "effects", "p_alike", 0.001, 0), "effects", "p_family", 0.01, row.name)
+    numbers = f"{100 * row['difference']:+.2f} [{100 * row['family_low']:+.2f}, {100 * row['family_high']:+.2f}]"
+    assert f"`batchnorm` {numbers} with relu, undecided with tanh" in texts(sure)[1]
     assert "what `batchnorm` does depends on activation." in told
     assert f"`batchnorm` {100 * results.effects.iloc[0]['difference']:+.2f} [" not in told
     joint = copy.deepcopy(results.statistics["joint"])
     joint["techniques"]["technique x activation"]["p"] = 0.001
     told = texts(dataclasses.replace(alike, statistics=results.statistics | {"joint": joint}))[1]
-    assert "its effects differ by activation (p = 0.001)" in told
+    assert "Taken together, the effects differ by activation (p = 0.001)." in told
     joint["techniques"]["technique x activation"]["p"] = 0.6
     told = texts(dataclasses.replace(alike, statistics=results.statistics | {"joint": joint}))[1]
-    assert "whether its effects differ by activation is undecided (p = 0.60; 80 % power begins at" in told
+    assert "Whether the effects differ by activation is undecided (p = 0.60; an effect of " in told
 
 
 def test_what_was_not_tried_or_published_is_said(results):
@@ -146,8 +152,8 @@ def test_the_limits_say_what_the_tests_could_see_and_what_was_not_asked(results)
     studies = copy.deepcopy(results.statistics["studies"])
     studies["techniques"] |= {"bartlett_p": 0.5, "bartlett_power": 0.39}
     lines = limits(dataclasses.replace(results, statistics=results.statistics | {"studies": studies}))
-    (line,) = (line for line in lines if "scatter alike is assumed, not shown" in line and "`techniques`" in line)
-    assert "one model of 6 times the others' sd is noticed in 39 % of cases" in line
+    (line,) = (line for line in lines if "is assumed, not shown" in line and "`techniques`" in line)
+    assert "would notice one model of 6 times the others' sd in 39 % of cases" in line
 
 
 @pytest.mark.parametrize(("last", "said"), [(0.5, True), (0.95, False)])
