@@ -139,7 +139,7 @@ def curves(table: pd.DataFrame, histories: pd.DataFrame) -> pd.DataFrame:
 def headline(table: pd.DataFrame, candidate: Predictions, dataset: str) -> dict[str, Any]:
     """Return the dozen numbers to compare experiments by. table: of `comparisons.variants`; dataset: its name.
 
-    models: how many distinct ones there are; beats, loses: to how many. rank_best, rank_worst: the places that the
+    distinct_models: how many there are; beats, loses: to how many. rank_best, rank_worst: the places that the
     candidate's duels leave it."""
     own, means = table.iloc[-1], candidate.outputs.means
     distinct = table["identical_to"].isna()
@@ -152,7 +152,7 @@ def headline(table: pd.DataFrame, candidate: Predictions, dataset: str) -> dict[
         "test_accuracy_low": round(float(own["low"]), 6),
         "test_accuracy_high": round(float(own["high"]), 6),
         "parameters": candidate.outputs.parameters,
-        "models": models,
+        "distinct_models": models,
         "rank": int(own["rank"]),
         "rank_best": 1 + loses,
         "rank_worst": models - beats,

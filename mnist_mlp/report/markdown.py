@@ -59,7 +59,7 @@ def terminal(results: Results) -> list[str]:
         f"candidate: {percent(candidate['test_accuracy'])} % of {metrics['test_images']:,} test images right"
         + (f", 95 % interval {interval}" if interval else "")
         + f" ({count(candidate['replicates'], 'seed')})",
-        f"place: {metrics['rank']} of {count(metrics['models'], 'distinct model')} by its mean; "
+        f"place: {metrics['rank']} of {count(metrics['distinct_models'], 'distinct model')} by its mean; "
         f"{metrics['rank_best']} to {metrics['rank_worst']} by what differs significantly (5 % family-wise)",
     ]
     for verdict in ("beats", "loses", "identical"):

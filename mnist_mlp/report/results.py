@@ -81,7 +81,7 @@ def read(params: Params, reports: Path = paths.REPORTS, published_path: Path = p
     """Return the results. Raises UserError if a file is missing, or if they were made with another params.yaml."""
     who = ["study", "variant"]
     metrics = files.read_json(
-        reports / "metrics.json", "dataset", "test_images", "models", "rank", "rank_best", "rank_worst"
+        reports / "metrics.json", "dataset", "test_images", "distinct_models", "rank", "rank_best", "rank_worst"
     )
     replicates = files.read_table(reports / "results.csv", [*who, "seed", *METRICS, "parameters"])
     columns = ["replicates", "test_accuracy", "test_accuracy_sd", "rank", "identical_to", "error_images", "error_seeds",

@@ -73,7 +73,8 @@ def _published(results: Results) -> Finding:
 def _candidate(results: Results) -> Finding:
     metrics = results.metrics
     place, best, worst = (metrics[key] for key in ("rank", "rank_best", "rank_worst"))
-    line = f"The candidate is in place {place} of {metrics['models']}{f', {best} to {worst}' if best < worst else ''}."
+    others = f", {best} to {worst}" if best < worst else ""
+    line = f"The candidate is in place {place} of {metrics['distinct_models']}{others}."
     text = f"By its mean, {accuracy(results.candidate)}."
     if not results.studied.empty:
         better, worse, unknown = (results.names(verdict) for verdict in ("beats", "loses", "undecided"))

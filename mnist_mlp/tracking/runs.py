@@ -132,6 +132,8 @@ def training(
             end("KILLED", "Ctrl-C" if isinstance(error, KeyboardInterrupt) else "SIGTERM")
         else:
             end("FAILED", f"{type(error).__name__}: {error}")
+            if memory:  # nothing goes on in a failed run
+                memory.unlink(missing_ok=True)
         raise
     if not log.logged:
         end("FAILED", "its outputs were not logged")

@@ -35,10 +35,12 @@ def ui(project: Project, **environment: str) -> str:
 def test_every_line_comes_out_in_any_encoding(project, encoding):
     """By itself, and in a fork of the warm process, which the training starts."""
     output = project.run("dvc", "repro", "--single-item", "--force", "compare", PYTHONIOENCODING=encoding)
-    assert "% of 1,000 test images right (mean ? sd of 2 seeds)" in output
+    assert "% of 1,000 test images right, 95 % interval [" in output
     project.change(lambda params: params.update(batch_size=50))
     output = project.run("dvc", "repro", PYTHONIOENCODING=encoding)
-    assert "% of 1,000 test images right (mean ? sd of 2 seeds)" in output
+    assert "% of 1,000 test images right, 95 % interval [" in output
+    code = "from mnist_mlp.pipeline import environment; environment.settle(); print('\\u00b1')"
+    assert project.run("python", "-c", code, PYTHONIOENCODING=encoding) == "?\n"
     assert "everything: reports/comparison.html" in output
 
 

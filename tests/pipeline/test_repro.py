@@ -506,7 +506,7 @@ def test_a_training_that_diverges_leaves_a_failed_run_and_the_models_as_they_wer
     assert len(said) == 1
     assert "candidate/candidate: the loss is no longer finite in epoch 1" in said[0]
     assert project.digests("models", "reports") == before
-    (failed,) = project.runs("attributes.status = 'FAILED'")
+    (failed,) = project.runs("attributes.status = 'FAILED' and tags.kind = 'variant'")
     assert "no longer finite" in failed.data.tags["reason"]
 
 

@@ -112,7 +112,7 @@ def test_the_headline_summarizes_the_candidate(evaluated):
     assert metrics["test_accuracy"] == pytest.approx(np.mean(scores), abs=1e-6)
     assert [metrics[f"test_accuracy_{end}"] for end in ("low", "high")] == [float(own["low"]), float(own["high"])]
     assert metrics["rank"] == int(own["rank"])
-    assert metrics["models"] == 1 + sum(not row["identical_to"] for row in others)
+    assert metrics["distinct_models"] == 1 + sum(not row["identical_to"] for row in others)
     assert metrics["rank_best"] <= metrics["rank"] <= metrics["rank_worst"]
     assert (metrics["dataset"], metrics["test_images"], metrics["parameters"]) == ("mnist", TESTED, 1234)
 
