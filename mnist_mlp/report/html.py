@@ -96,6 +96,10 @@ class Scale:
         share = (self._raw(value) - self.low) / ((self.high - self.low) or 1)
         return round(100 * min(max(share, 0.0), 1.0), 2)
 
+    def ends(self, low: float, high: float) -> tuple[float, float] | None:
+        """Map an interval; nothing for a missing one."""
+        return (self(low), self(high)) if low == low else None
+
     def ticks(self, apart: float = 12) -> list[tuple[float, str]]:
         """Return accuracies in percent and their places, no two nearer than `apart`."""
         found: list[tuple[float, str]] = []
@@ -128,7 +132,7 @@ def _intervals(results: Results) -> dict[str, Any]:
                 "dots": [scale(score) for score in scores.get_group((study, row.variant))],
                 "at": scale(row.test_accuracy),
                 "then": scale(row.published) if row.published == row.published else None,
-                "ends": (scale(row.low), scale(row.high)) if row.low == row.low else None,
+                "ends": scale.ends(row.low, row.high),
             }
             for row in rows.sort_values("rank", kind="stable").itertuples()
         ]  # fmt: skip
@@ -141,11 +145,11 @@ def _shortfalls(results: Results) -> dict[str, Any]:
     ends = shown[["behind_low", "behind_high"]].to_numpy()
     scale = Scale(min(float(ends.min(initial=-0.001)), 0), max(float(ends.max(initial=0.001)), 0))
     rows = [
-        row._asdict() | {"at": scale(row.behind), "ends": (scale(row.behind_low), scale(row.behind_high)),
+        row._asdict() | {"at": scale(row.behind), "ends": scale.ends(row.behind_low, row.behind_high),
                          "may": row.behind_high > 0}
         for row in shown.itertuples()
     ]  # fmt: skip
-    return {"rows": rows, "zero": scale(0), "low": 100 * scale.low, "high": 100 * scale.high}
+    return {"rows": rows, "zero": scale(0)}
 
 
 def _interaction(effects: pd.DataFrame) -> dict[str, Any]:
@@ -158,8 +162,7 @@ def _interaction(effects: pd.DataFrame) -> dict[str, Any]:
         points = []
         for row in effects[effects["level"] == level].itertuples():
             x = wide * (where.index(row.within) + 0.5 + 0.5 * ((number + 0.5) / len(levels) - 0.5))
-            known = row.family_low == row.family_low
-            ends = [60 - 0.6 * scale(end) for end in (row.family_low, row.family_high)] if known else None
+            ends = [60 - 0.6 * end for end in scale.ends(row.family_low, row.family_high) or ()]
             points.append({"x": round(x, 2), "y": 60 - 0.6 * scale(row.difference), "ends": ends})
         lines.append({"level": level, "points": points, "shade": f"shade{number % len(PALETTE)}"})
     step = next(
@@ -181,7 +184,7 @@ def _duels(results: Results) -> dict[str, Any]:
     models = {
         verdict: [scale(x) for x in rows["test_accuracy"]] for verdict, rows in results.distinct.groupby("verdict")
     }
-    ends = (scale(own["low"]), scale(own["high"])) if own["low"] == own["low"] else None
+    ends = scale.ends(own["low"], own["high"])
     return {"models": models, "at": scale(own["test_accuracy"]), "ends": ends, "ticks": scale.ticks(16)}
 
 
@@ -237,7 +240,7 @@ def _effects(effects: pd.DataFrame) -> dict[str, dict[str, dict[bool, list[dict[
         reach = max([0.001, *rows[["family_low", "family_high", "difference"]].astype(float).abs().max().dropna()])
         scale = Scale(-reach, reach)
         for row in rows.itertuples():
-            ends = (scale(row.family_low), scale(row.family_high)) if row.family_low == row.family_low else None
+            ends = scale.ends(row.family_low, row.family_high)
             drawn = {"at": scale(row.difference), "ends": ends, "reach": reach}
             kinds = tables.setdefault(study, {}).setdefault(row.factor, {False: [], True: []})
             kinds[isinstance(row.within, str)].append(row._asdict() | drawn)

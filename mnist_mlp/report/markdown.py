@@ -135,21 +135,20 @@ def _best(results: Results) -> list[str]:
     may, best = results.unbeaten, results.best
     if len(results.distinct) < 2 or may["behind_high"].isna().any():
         return []
-    keys, pairs = ["study", "variant"], results.pairs
+    pairs = {frozenset([(pair.study, pair.variant), (pair.other_study, pair.other_variant)]): pair
+             for pair in results.pairs.itertuples()}  # fmt: skip
     rows = []
     for _, row in may.iterrows():
-        own, other = tuple(row[keys]), tuple(best[keys])
-        sides = [pairs[keys].apply(tuple, axis=1), pairs[["other_study", "other_variant"]].apply(tuple, axis=1)]
-        pair = pairs[((sides[0] == own) & (sides[1] == other)) | ((sides[0] == other) & (sides[1] == own))]
-        one = None if pair.empty else pair.iloc[0]
+        own = row["study"], row["variant"]
+        pair = pairs.get(frozenset([own, (best["study"], best["variant"])]))
         rows.append({
             "may be the best": f"`{'/'.join(own)}`",
             "test accuracy (%)": percent(row["test_accuracy"]),
             "95 % interval": span(row["low"], row["high"]),
             "less the best other (points)": points(row["behind"]),
             "95 % interval of that, simultaneous": span(row["behind_low"], row["behind_high"], points),
-            f"chance that it is better than `{best['variant']}`": "" if one is None else _share(one["p"] / 2),
-            "seeds each to tell them apart": "" if one is None else _seeds(one["seeds_needed"]),
+            f"chance that it is better than `{best['variant']}`": _share(pair.p / 2) if pair else "",
+            "seeds each to tell them apart": _seeds(pair.seeds_needed) if pair else "",
         })  # fmt: skip
     text = (
         f"With 95 %, the best of the {len(results.distinct)} distinct models is among these. The chance reckons with "
@@ -170,9 +169,10 @@ def _seeds(needed: float) -> str:
 
 def _effects(results: Results) -> list[str]:
     def cells(row: pd.Series) -> dict[str, str]:
+        which = f", {row['within']}" if pd.notna(row["within"]) else ""
         return {
             "study": f"`{row['study']}`",
-            "effect": f"{row['factor']} `{row['level']}` against `{row['reference']}`",
+            "effect": f"{row['factor']} `{row['level']}` against `{row['reference']}`{which}",
             "difference (points)": points(row["difference"]),
             "95 % interval, simultaneous": span(row["family_low"], row["family_high"], points),
             "p, family-wise": chance(row["p_family"]),
@@ -202,14 +202,8 @@ def _effects(results: Results) -> list[str]:
         text += f" All levels of a factor, or of an interaction, at once, each test by itself: {', '.join(joint)}."
     parts = ["## Effects", text, _table(rows)]
     parts += [_interaction(study) for study in interactions(results)]
-    told = [
-        within(results, row).apply(cells, axis=1).tolist() for _, row in averaged.iterrows() if row["p_alike"] < ALPHA
-    ]
-    own = [
-        line | {"effect": f"{line['effect']}, {which}"}
-        for (_, row), lines in zip(averaged[averaged["p_alike"] < ALPHA].iterrows(), told, strict=True)
-        for line, which in zip(lines, within(results, row)["within"], strict=True)
-    ]
+    told = averaged[averaged["p_alike"] < ALPHA]
+    own = [cells(one) for _, row in told.iterrows() for _, one in within(results, row).iterrows()]
     return [*parts, "By level of the other factors, another family:", _table(own)] if own else parts
 
 

@@ -95,15 +95,20 @@ def within(results: Results, row: pd.Series) -> pd.DataFrame:
 def effect_words(results: Results, rows: pd.DataFrame) -> str:
     """Return a factor's averaged levels against their reference in words: what is decided, what depends on the other
     factors, what isn't decided, each with its numbers. rows: of effects.csv."""
-    parts, undecided = [], rows[(rows["p_alike"] >= ALPHA) | rows["p_alike"].isna()]
-    undecided = undecided[~(undecided["p_family"] < ALPHA)]
-    for _, row in rows.drop(undecided.index).iterrows():
+    parts, told = [], _told(rows)
+    undecided = rows[~told]
+    for _, row in rows[told].iterrows():
         parts.append(_by_level(results, row) if row["p_alike"] < ALPHA else f"`{row['level']}` {_numbers(row)}")
     if not undecided.empty:
         levels = ", ".join(f"`{row['level']}` {_numbers(row)}".strip() for _, row in undecided.iterrows())
         power = undecided["visible"].max()
         parts.append(f"undecided {levels}" + (f" ({_found(power)})" if pd.notna(power) else ""))
     return "; ".join(parts)
+
+
+def _told(rows: pd.DataFrame) -> pd.Series:
+    """Return which averaged levels are decided, or depend on the other factors."""
+    return (rows["p_family"] < ALPHA) | (rows["p_alike"] < ALPHA)
 
 
 def _by_level(results: Results, row: pd.Series) -> str:
@@ -157,7 +162,7 @@ def _effects(results: Results) -> list[Finding]:
             text += f" {more}."
         for factor, own in others:
             words = effect_words(results, own)
-            if not ((own["p_alike"] < ALPHA) | (own["p_family"] < ALPHA)).any():
+            if not _told(own).any():
                 joint = results.statistics["joint"][study].get(factor, {"p": None, "visible": None})
                 words = f"undecided ({unseen(joint)})"
             text += f" {factor[0].upper()}{factor[1:]} against `{own['reference'].iloc[0]}`: {words}."
@@ -174,7 +179,7 @@ def _verdicts(rows: pd.DataFrame, others: str) -> str:
         (decided & (rows["difference"] > 0), "{} helps", "{} help"),
         (decided & (rows["difference"] < 0), "{} hurts", "{} hurt"),
         (depends, f"what {{}} does depends on {others}", f"what {{}} do depends on {others}"),
-        (~decided & ~depends, "{} is undecided", "{} are undecided"),
+        (~_told(rows), "{} is undecided", "{} are undecided"),
     )
     found = [(rows.loc[which, "level"].tolist(), one, many) for which, one, many in forms if which.any()]
     return "; ".join((one if len(levels) == 1 else many).format(listed(levels, 4)) for levels, one, many in found)

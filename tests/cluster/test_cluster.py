@@ -213,7 +213,7 @@ def test_a_git_hook_and_a_damaged_checkout_leave_the_users_repository_alone(proj
     project.run("git", *who, "commit", "--message", "from a hook", GIT_DIR=str(project.folder / ".git"))
     assert project.git("show", "--format=", "--name-only") == "staged\n"
     hook.unlink()
-    (project.folder / ".dvc/tmp/cluster/slot-0/.git/HEAD").write_text("")
+    (project.folder / ".dvc/tmp/cluster" / "slot-0" / ".git/HEAD").write_text("")
     changed("once more")
     project.git("add", "--all")
     staged, commits = project.git("diff", "--cached"), project.git("log", "--oneline")
