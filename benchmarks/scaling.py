@@ -116,7 +116,7 @@ def measure_study(scratch: Path, epochs: int | None) -> str:
         sys.exit("the two runs differ in dvc.lock or in the models")
     stages = (first / "dvc.lock").read_text().count("\n  train-")
     words = YAML(typ="safe").load(first / "params.yaml")["techniques"]["protocol"]
-    data = re.search(r'"name": "([\w-]+)"', (first / "data/raw/dataset.json").read_text())[1]
+    data = re.search(r'"name": "([\w-]+)"', (first / "data/prepared/dataset.json").read_text())[1]
     return "\n".join([
         "## A study with two workers", "",
         f"`techniques`: {stages} variants, one seed, {words['epochs']} epochs, {data}. dvc.lock and the models are the "

@@ -1,6 +1,6 @@
 """Export and register the studies' best model.
 
-Reads reports/champion.json and the model that it names; writes champion/. Trouble with MLflow is a line on the
+Reads reports/champion.json and champion.keras; writes champion/. Trouble with MLflow is a line on the
 standard error: `mnist-mlp track` registers the model later. In DVC's temporary copies it registers nothing, since an
 experiment's champion is the checkout's only once it is applied.
 """

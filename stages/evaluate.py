@@ -1,14 +1,17 @@
 """Score every variant's predictions on the test images.
 
-Reads models/*/*/, data/prepared/{labels,pixels}/test.npy and data/raw/dataset.json; writes reports/*.csv and *.json:
+Reads models/*/*/, data/prepared/{dataset.json,labels,pixels/test.npy}; writes reports/*.csv and *.json:
 one row per replicate in results.csv, per variant in variants.csv, per pair of distinct models in pairs.csv, per effect
-in effects.csv; the candidate's numbers in metrics.json; the rest for figures and for the page.
+in effects.csv; the candidate's numbers in metrics.json; the best model in champion.keras; the rest for figures and for
+the page.
 """
 
 from mnist_mlp.pipeline.stage import run
 
 
 def main() -> None:
+    import shutil
+
     import pandas as pd
 
     from mnist_mlp import config, files, paths
@@ -45,6 +48,8 @@ def main() -> None:
     }
     for name, content in written.items():
         files.write(paths.REPORTS / name, content)
+    with files.replaced_file(paths.BEST) as partial:
+        shutil.copyfile(written["champion.json"]["model"], partial)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 """Scale the images in both studies' ways.
 
 Reads data/raw, writes data/prepared: pixels and unit_columns (float32 [n, height, width]) and labels (uint8 [n]), each
-with train.npy and test.npy.
+with train.npy and test.npy, and dataset.json, which tells what they are.
 """
 
 from mnist_mlp.pipeline.stage import run
 
 
 def main() -> None:
+    import shutil
     import time
 
     import numpy as np
@@ -24,6 +25,7 @@ def main() -> None:
             for name, array in arrays.items():
                 (folder / name).mkdir(exist_ok=True)
                 np.save(folder / name / f"{split}.npy", array)
+        shutil.copyfile(paths.RAW / paths.DATASET.name, folder / paths.DATASET.name)
     train, test = (len(labels) for _, labels in splits.values())
     print(f"{paths.PREPARED}: {train:,} training and {test:,} test images, {time.monotonic() - start:.1f} s")
 

@@ -15,11 +15,10 @@ def main(study: str, variant: str) -> None:
     import subprocess
 
     from mnist_mlp import paths
-    from mnist_mlp.errors import UserError
 
     try:
         _train(study, variant)
-    except UserError:
+    except Exception:
         folder = paths.MODELS / study / variant
         if "DVC_STAGE" in os.environ and not folder.exists():  # DVC deleted the model before it called us: back with it
             subprocess.run(["dvc", "checkout", "--quiet", str(folder)], stderr=subprocess.DEVNULL, check=False)
@@ -81,7 +80,7 @@ def _train(study: str, name: str) -> None:
             log.take(replicate)
         trained = trainer.train(variant, images, report, own, seconds, finished=finished)
         check_inputs()
-        outputs.write(trained, variant.folder)
+        outputs.write(trained, variant.folder, images.test[0])
         progress.close()
         log(variant.folder, {replicate.seed: replicate.origin for replicate in trained})
     shutil.rmtree(checkpoints, ignore_errors=True)

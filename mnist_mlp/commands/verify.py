@@ -106,8 +106,7 @@ def _copy(entry: dict[str, Any], scratch: Path) -> None:
             )
         else:
             shutil.copy2(source, target)
-    made = {out["path"] for out in entry.get("outs", [])}
-    for path in {dependency["path"] for dependency in entry.get("deps", [])} | {str(paths.RAW)} - made:
+    for path in {dependency["path"] for dependency in entry.get("deps", [])}:
         target = scratch / path
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -18,13 +18,13 @@ KEYS = ("study", "variant", "scaling", "seed", "test_accuracy", "test_images", "
 def export(champion: dict[str, Any], folder: Path = paths.CHAMPION) -> None:
     """Write model.keras, from raw images to probabilities, and champion.json. champion: KEYS, of `tables.champion`.
 
-    Raises UserError if the replicate's file is missing, or another one."""
+    Raises UserError if the trained model, paths.BEST, is missing or another one."""
     from mnist_mlp.training.outputs import save_model
 
-    path = Path(champion["model"])
+    path = paths.BEST
     if not path.is_file() or (found := hashlib.md5(path.read_bytes()).hexdigest()) != champion["md5"]:
         found = f"md5 {found}" if path.is_file() else "nothing"
-        raise UserError(f"{path}: found {found}; allowed: md5 {champion['md5']}; run `dvc checkout {path.parent}`")
+        raise UserError(f"{path}: found {found}; allowed: md5 {champion['md5']}; run `dvc checkout {path}`")
     with files.replaced_folder(folder) as new:
         save_model(raw_model(path, champion["scaling"]), new / "model.keras")
         files.write(new / "champion.json", champion)

@@ -16,7 +16,12 @@ class Champion(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the model."""
-        os.environ |= {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+        os.environ |= {
+            "KERAS_BACKEND": "tensorflow",
+            "KERAS_HOME": os.devnull,  # no folder: the user's keras.json plays no part
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "CUDA_VISIBLE_DEVICES": "-1",
+        }
         import keras
 
         self.model = keras.saving.load_model(context.artifacts["model"])

@@ -116,5 +116,5 @@ def _images(splits: Splits) -> str:
 def _code() -> dict[str, str]:
     """Return the digests of the code that is running: of this package's files, by name."""
     folder = Path(__file__).parent
-    found = sorted(folder.rglob("*.py"))
+    found = sorted(path for path in folder.rglob("*.py") if not path.name.startswith("."))  # an editor's own
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}

@@ -18,11 +18,14 @@ import pandas as pd
 
 from mnist_mlp import files
 from mnist_mlp.config import Variant
+from mnist_mlp.errors import UserError
 from mnist_mlp.files import misfit, read_array, read_json, read_table
 
 if TYPE_CHECKING:
     import keras
 
+CHECKED = 1000  # test images whose predictions a saved model must repeat
+TOLERANCE = 1e-3  # of a probability: Keras computes in another order than the epoch's program
 CURVES = ["loss", "accuracy", "val_loss", "val_accuracy"]  # by epoch; losses in nats, accuracies in [0, 1]
 METRICS = ["train_loss", "train_accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy"]  # at the end
 
@@ -65,19 +68,23 @@ class Outputs:
         return self.finals.drop(columns="seed").mean().to_dict()
 
 
-def write(replicates: list[Replicate], folder: Path) -> None:
-    """Write a variant's files: all of them or none."""
+def write(replicates: list[Replicate], folder: Path, images: np.ndarray) -> None:
+    """Write a variant's files: all of them or none. images: the test images, float32 [n_test, height, width].
+
+    Raises UserError if a model, loaded again by plain Keras, doesn't repeat its replicate's predictions."""
     scratch = folder.parent.parent / ".partial" / folder.parent.name / folder.name  # in no stage's dependency
     with files.replaced_folder(folder, scratch) as new:
-        _fill(replicates, new)
+        _fill(replicates, new, images[:CHECKED])
 
 
-def _fill(replicates: list[Replicate], folder: Path) -> None:
+def _fill(replicates: list[Replicate], folder: Path, images: np.ndarray) -> None:
     from mnist_mlp.training.networks import count_parameters
 
     rows = [",".join(["seed", "epoch", *CURVES])]
     for replicate in replicates:
-        save_model(replicate.model, folder / f"seed-{replicate.seed}.keras")
+        path = folder / f"seed-{replicate.seed}.keras"
+        save_model(replicate.model, path)
+        _check_saved(path, images, replicate.probabilities[: len(images)])
         for epoch, row in enumerate(replicate.curve, start=1):
             rows.append(",".join([str(replicate.seed), str(epoch), *(f"{value:.6f}" for value in row)]))
     (folder / "history.csv").write_bytes("\n".join([*rows, ""]).encode())
@@ -143,6 +150,18 @@ def save_model(model: "keras.Model", path: Path) -> None:
                 if name.endswith(".json"):
                     content = json.dumps(_undated(json.loads(content), {})).encode()
                 target.writestr(zipfile.ZipInfo(name), content)
+
+
+def _check_saved(path: Path, images: np.ndarray, probabilities: np.ndarray) -> None:
+    """Raise UserError if a saved model doesn't give these probabilities, float32 [n, classes], of these images."""
+    from mnist_mlp.training.backend import keras
+
+    again = keras.ops.convert_to_numpy(keras.saving.load_model(path)(images, training=False))
+    if again.shape != probabilities.shape or not np.allclose(again, probabilities, rtol=0, atol=TOLERANCE):
+        raise UserError(
+            f"{path.name}: loaded again, the model doesn't repeat the predictions of the trained one; nothing is kept: "
+            "please report this with `pip freeze`"
+        )
 
 
 def _undated(node: Any, seen: dict[int, int]) -> Any:

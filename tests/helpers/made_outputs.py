@@ -61,7 +61,6 @@ def make(
     for name, array in (("labels", labels), ("pixels", pixels)):
         (root / paths.PREPARED / name).mkdir(parents=True)
         np.save(root / paths.PREPARED / name / "test.npy", array)
-    (root / paths.RAW).mkdir()
     described = {"name": dataset, "requested": "auto", "train": 2000, "test": TESTED, "sha256": {}}
     (root / paths.DATASET).write_text(json.dumps(described))
     for variant in params.variants:

@@ -29,7 +29,7 @@ def main(cores: str, folder: str, *runs: str) -> None:
             layers=[*first, *second, {"dense": 128}], batch_size=128, seeds=[int(seed) for seed in seeds.split(",")]
         )
         assert pixels_for(variant, splits).rare
-        outputs.write(trainer.train(variant, splits), Path(folder, name) / variant.folder)
+        outputs.write(trainer.train(variant, splits), Path(folder, name) / variant.folder, splits.test[0])
 
 
 if __name__ == "__main__":

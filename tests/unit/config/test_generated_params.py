@@ -125,7 +125,7 @@ def test_a_stage_refuses_a_broken_file_in_lines_and_writes_nothing(path, value, 
     ):  # fmt: skip
         train.main("candidate", "candidate")
     assert ended.value.code == 1  # there are no data either
-    other = ("error: data/raw/dataset.json", "error: params.yaml: software.")
+    other = ("error: data/prepared/dataset.json", "error: params.yaml: software.")
     lines = err.getvalue().splitlines()
     assert lines
     assert all(line.startswith("error: params.yaml: " if broken else other) for line in lines)
@@ -180,9 +180,10 @@ def test_accepted_params_train_or_fail_cleanly(folder, **own):
         return
     variant = config.load(folder / "params.yaml").candidate
     try:
-        replicates = trainer.train(variant, make_splits(variant, n=60))
+        splits = make_splits(variant, n=60)
+        replicates = trainer.train(variant, splits)
     except UserError as error:
         assert "no longer finite" in str(error)
         return
-    outputs.write(replicates, folder / variant.folder)
+    outputs.write(replicates, folder / variant.folder, splits.test[0])
     assert len(list((folder / variant.folder).glob("*.keras"))) == len(variant.seeds)

@@ -143,4 +143,5 @@ def test_preprocess_replaces_the_old_content_whole():
     write_params("nowhere", dataset="mnist-sample")
     download.main()
     preprocess.main()
-    assert len([*Path("data/prepared").rglob("*.*")]) == 6
+    assert len([*Path("data/prepared").rglob("*.npy")]) == 6
+    assert Path("data/prepared/dataset.json").read_bytes() == Path("data/raw/dataset.json").read_bytes()

@@ -78,7 +78,10 @@ FAULTS = {
         lambda root: delete(root, MODEL / "probabilities.npy"),
         "model4/probabilities.npy: No such file",
     ),
-    "no data set": (lambda root: delete(root, "data/raw/dataset.json"), "data/raw/dataset.json: No such file"),
+    "no data set": (
+        lambda root: delete(root, "data/prepared/dataset.json"),
+        "data/prepared/dataset.json: No such file",
+    ),
     "other seeds": (
         lambda root: replace(root, MODEL / "metrics.json", '"seed": 1,', '"seed": 5,'),
         r"model4/metrics.json: found seeds \[0, 5\]; allowed: \[0, 1\]",

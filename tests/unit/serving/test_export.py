@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ from mnist_mlp.serving import export
 from stages import champion as stage
 from tests.helpers.params import PARAMS_FILE
 
-MODEL = Path("models/techniques/none-relu/seed-1.keras")
 EXPORTED = {"model.keras": b"the former model", "champion.json": b"{}"}
 
 
@@ -23,8 +21,7 @@ def write_champion(content: bytes, scaling: str = "pixels") -> dict[str, Any]:
     """Write reports/champion.json for a model of these bytes; return what it holds."""
     scores = {"seed": 1, "test_accuracy": 0.5, "test_images": 100}
     champion = {"study": "techniques", "variant": "none-relu", "scaling": scaling} | scores
-    champion |= {"model": MODEL.as_posix(), "md5": hashlib.md5(content).hexdigest()}
-    paths.REPORTS.mkdir()
+    champion |= {"model": "models/techniques/none-relu/seed-1.keras", "md5": hashlib.md5(content).hexdigest()}
     (paths.REPORTS / "champion.json").write_text(json.dumps(champion))
     return champion
 
@@ -34,7 +31,7 @@ def folder(tmp_path, monkeypatch) -> None:
     """Be in a project that holds an earlier export."""
     monkeypatch.chdir(tmp_path)
     paths.PARAMS.write_text(PARAMS_FILE.read_text())
-    for path in (paths.CHAMPION, MODEL.parent):
+    for path in (paths.CHAMPION, paths.REPORTS):
         path.mkdir(parents=True)
     for name, content in EXPORTED.items():
         (paths.CHAMPION / name).write_bytes(content)
@@ -44,11 +41,11 @@ def folder(tmp_path, monkeypatch) -> None:
 def test_a_model_that_is_not_the_one_scored_is_refused(content):
     md5 = write_champion(b"a model")["md5"]
     if content:
-        MODEL.write_bytes(content)
+        paths.BEST.write_bytes(content)
     found = f"md5 {hashlib.md5(content).hexdigest()}" if content else "nothing"
     with pytest.raises(UserError) as caught:
         stage.main()
-    assert str(caught.value) == f"{MODEL}: found {found}; allowed: md5 {md5}; run `dvc checkout {MODEL.parent}`"
+    assert str(caught.value) == f"{paths.BEST}: found {found}; allowed: md5 {md5}; run `dvc checkout {paths.BEST}`"
     assert {path.name: path.read_bytes() for path in paths.CHAMPION.iterdir()} == EXPORTED
 
 
@@ -60,8 +57,8 @@ def test_the_exported_model_predicts_from_raw_images_as_the_trained_one_from_sca
     keras.utils.set_random_seed(0)
     flat = keras.layers.Flatten()
     trained = keras.Sequential([keras.Input((32, 20)), flat, keras.layers.Dense(3, "softmax")])
-    trained.save(MODEL)
-    champion = write_champion(MODEL.read_bytes(), scaling)
+    trained.save(paths.BEST)
+    champion = write_champion(paths.BEST.read_bytes(), scaling)
     export.export(champion)
     images = np.random.default_rng(0).integers(0, 256, (20, 32, 20)).astype(np.uint8)
     images[:, :, :3] = 0  # columns that are dark, as at MNIST's edges

@@ -31,20 +31,20 @@ def make_cache(folder: Path, variant: Variant = VARIANT, splits: Splits = SPLITS
 
 
 def make_replicate(variant: Variant = VARIANT, seed: int = 0) -> Replicate:
-    """Return a replicate of random numbers."""
+    """Return a replicate of random numbers and of what these predict."""
     from mnist_mlp.training import networks
 
     random, model = np.random.default_rng(seed), networks.build(variant, seed, (28, 28), 10)
     for weight in model.weights:
         weight.assign(random.random(weight.shape))
     metrics = dict(zip([*METRICS, "penalty"], random.random(7).tolist(), strict=True))
-    probabilities = random.random((30, 10)).astype(np.float32)
+    probabilities = np.asarray(model(SPLITS.test[0], training=False))
     return Replicate(seed, model, random.random((variant.epochs, 4)), metrics, probabilities)
 
 
-def written(replicates: list[Replicate], folder: Path) -> dict[str, bytes]:
+def written(replicates: list[Replicate], folder: Path, splits: Splits = SPLITS) -> dict[str, bytes]:
     """Return the bytes of a variant's outputs."""
-    outputs.write(replicates, folder)
+    outputs.write(replicates, folder, splits.test[0])
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
@@ -195,7 +195,9 @@ def test_a_twins_outputs_are_to_the_byte_those_of_its_own_training(tmp_path, twi
         kept = make_cache(tmp_path / variant.name, twin, splits)
         taken = trainer.train(twin, splits, engine=refuse, finished={seed: kept.read(seed) for seed in twin.seeds})
         assert {replicate.origin.label for replicate in taken} == {variant.label}
-        assert written(taken, tmp_path / "taken" / twin.folder) == written(expected, tmp_path / "apart" / twin.folder)
+        assert written(taken, tmp_path / "taken" / twin.folder, splits) == written(
+            expected, tmp_path / "apart" / twin.folder, splits
+        )
 
 
 def refuse(variant: Variant, splits: Splits) -> None:

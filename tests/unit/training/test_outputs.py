@@ -1,12 +1,14 @@
 """The files that a training leaves."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from mnist_mlp.errors import UserError
 from mnist_mlp.training import outputs
 from mnist_mlp.training.splits import Splits
 from tests.helpers.images import make_splits
@@ -30,9 +32,9 @@ def replicates(quick_to_compile, splits) -> list[outputs.Replicate]:
 
 
 @pytest.fixture(scope="module")
-def folder(replicates, tmp_path_factory) -> Path:
+def folder(replicates, splits, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("outputs") / VARIANT.folder
-    outputs.write(replicates, folder)
+    outputs.write(replicates, folder, splits.test[0])
     return folder
 
 
@@ -71,18 +73,28 @@ def test_models_load_with_keras_alone_and_predict_the_probabilities(folder, spli
         np.testing.assert_allclose(model.predict(splits.test[0], verbose=0), replicate, atol=1e-5)
 
 
-def test_the_same_replicates_give_the_same_bytes(folder, replicates):
+def test_the_same_replicates_give_the_same_bytes(folder, replicates, splits):
     before = contents(folder)
-    outputs.write(replicates, folder)
+    outputs.write(replicates, folder, splits.test[0])
     assert contents(folder) == before
 
 
-def test_what_a_killed_run_left_is_deleted_and_lay_outside_the_studys_folder(replicates, tmp_path):
+def test_what_a_killed_run_left_is_deleted_and_lay_outside_the_studys_folder(replicates, splits, tmp_path):
     scratch, folder = tmp_path / "models/.partial" / VARIANT.study / VARIANT.name, tmp_path / VARIANT.folder
     (scratch / f".{VARIANT.name}-killed/new").mkdir(parents=True)
-    outputs.write(replicates, folder)
+    outputs.write(replicates, folder, splits.test[0])
     assert not list(scratch.iterdir())
     assert list(folder.parent.iterdir()) == [folder]
+
+
+def test_a_model_whose_file_predicts_otherwise_is_refused_and_the_former_outputs_stay(folder, replicates, splits):
+    before = contents(folder)
+    first, *others = replicates
+    altered = first.probabilities.copy()
+    altered[7] = np.roll(altered[7], 1)
+    with pytest.raises(UserError, match=r"^seed-3.keras: loaded again, the model doesn't repeat the predictions"):
+        outputs.write([replace(first, probabilities=altered), *others], folder, splits.test[0])
+    assert contents(folder) == before
 
 
 def test_what_is_written_is_read_and_fits_its_variant(folder, replicates):

@@ -92,7 +92,7 @@ def test_a_loss_that_is_not_finite_ends_the_training(trainer):
 def test_an_interrupted_training_goes_on_and_ends_with_the_same_bytes(optimizer, first, tmp_path, trainer):
     variant = make_variant(layers=[*first, {"dropout": 0.2}, {"dense": 16}], epochs=6, optimizer=optimizer)
     splits, checkpoint_dir, seen = sparse_splits(), tmp_path / "checkpoints", []
-    outputs.write(trainer.train(variant, splits), tmp_path / "whole" / variant.folder)
+    outputs.write(trainer.train(variant, splits), tmp_path / "whole" / variant.folder, splits.test[0])
 
     def stop(seed: int, epoch: int, row: np.ndarray) -> None:
         if epoch == 4:
@@ -105,7 +105,7 @@ def test_an_interrupted_training_goes_on_and_ends_with_the_same_bytes(optimizer,
     resumed = trainer.train(variant, splits, lambda *state: seen.append(state[:2]), checkpoint_dir)
     assert min(epoch for seed, epoch in seen if seed == 0) == 4
     assert min(epoch for seed, epoch in seen if seed == 1) == 1
-    outputs.write(resumed, tmp_path / "resumed" / variant.folder)
+    outputs.write(resumed, tmp_path / "resumed" / variant.folder, splits.test[0])
     assert digests(tmp_path / "resumed" / variant.folder) == digests(tmp_path / "whole" / variant.folder)
 
 
