@@ -41,6 +41,7 @@ def run(main: Callable[..., None], starts_server: bool = False) -> None:
     environment.settle()
     arguments, spec = _parse(main), main.__globals__["__spec__"]
     with errors_as_lines():
+        _refuse_other_code()
         if STAGE in os.environ and spec:
             warm_client.run_forked(spec.name, starts_server)
         _work(lambda: main(*arguments), _wait_for_dvc)
@@ -75,6 +76,14 @@ def errors_as_lines() -> Iterator[None]:
     except KeyboardInterrupt:
         print("interrupted: nothing of this stage was recorded; run the same command to go on", file=sys.stderr)
         sys.exit(130)
+
+
+def _refuse_other_code() -> None:
+    """Raise UserError if the code that runs isn't the folder's own: PYTHONSAFEPATH hides that."""
+    own, running = os.path.abspath("mnist_mlp"), os.path.dirname(os.path.dirname(__file__))
+    if os.path.isdir(own) and not os.path.samefile(own, running):
+        why = "unset PYTHONSAFEPATH" if sys.flags.safe_path else "unset PYTHONPATH"
+        raise UserError(f"{running}: found this code running; allowed: the folder's own, {own}; {why}")
 
 
 def _tell_way_back(message: str) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.environment import DEAD
 from tests.helpers.project import Project
 
 pytestmark = pytest.mark.slow
-DEAD = "http://127.0.0.1:9"  # where nothing answers
 
 
 def ui(project: Project, **environment: str) -> str:

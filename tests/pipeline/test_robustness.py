@@ -93,9 +93,9 @@ def test_what_changes_while_a_stage_runs_is_refused_and_not_recorded(project, ed
     assert "train-candidate" in project.ran(project.run("dvc", "repro", "--dry", "train-candidate"))
 
 
-def append(project: Project, name: str) -> None:
+def append(project: Project, name: str, line: str = "# another line") -> None:
     path = project.folder / name
-    path.write_text(path.read_text() + "# another line\n")
+    path.write_text(f"{path.read_text()}{line}\n")
 
 
 def test_a_change_that_cannot_matter_to_a_stage_does_not_stop_it(project):
@@ -268,12 +268,13 @@ def test_folders_that_cannot_be_written_are_named(project, disk):
 
 
 def test_verify_finds_the_same_bytes_and_a_bit_that_differs(project):
-    """verify's stages run by themselves, compiling what they train; the fixture's were forks of the warm process."""
-    names = ["train-candidate", "preprocess", "evaluate", "compare"]
+    """verify's stages run by themselves, compiling what they train, with nothing there but what dvc.yaml declares; the
+    fixture's were forks of the warm process."""
+    names = ["download", "preprocess", "train-candidate", "evaluate", "compare", "champion"]
     before = project.digests(*OUTPUTS)
     output = project.run("python", "-m", "mnist_mlp", "verify", *names, **COMPILING)
     assert [line.split("  ")[0] for line in output.splitlines() if "  identical  " in line] == names
-    assert "4 of 4 stages" in output
+    assert "6 of 6 stages" in output
 
     path = project.folder / "models/techniques/none-relu/seed-1.keras"
     flip = (
@@ -289,6 +290,19 @@ def test_verify_finds_the_same_bytes_and_a_bit_that_differs(project):
     assert "differs: models/techniques/none-relu/seed-1.keras" in output
     assert "seed-0" not in output
     assert "error: differences that nothing known explains: train-techniques@none-relu" in output
+
+
+def test_an_error_that_nobody_foresaw_is_a_line_and_the_model_is_back(project, tmp_path):
+    before = project.digests(*OUTPUTS)
+    append(project, "mnist_mlp/training/splits.py", "raise LookupError('nobody foresaw this')")
+    output = project.run("dvc", "repro", "--single-item", "train-candidate", status=None, TMPDIR=str(tmp_path))
+    (kept,) = tmp_path.glob("mnist-mlp-*.log")
+    assert (
+        f"error: LookupError: nobody foresaw this; a fault of the program, not of yours: please report it with {kept}"
+        in (output.splitlines())
+    )
+    assert "Traceback" not in output
+    assert project.digests(*OUTPUTS) == before
 
 
 def test_verify_tells_another_cpu_and_other_software_from_a_difference(project):

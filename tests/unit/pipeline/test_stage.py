@@ -53,6 +53,17 @@ def test_an_error_of_the_programs_own_is_a_line_with_the_file_that_keeps_its_tra
     assert kept.read_text().startswith("Traceback") and "test_stage.py" in kept.read_text()
 
 
+def test_the_code_of_another_folder_is_refused(tmp_path):
+    """A clone, or a copy that DVC made for an experiment, whose own code Python was told to leave out."""
+    (tmp_path / "mnist_mlp").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-m", "stages.evaluate"], cwd=tmp_path, capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"},
+    )  # fmt: skip
+    found = f"{ROOT / 'mnist_mlp'}: found this code running; allowed: the folder's own, {tmp_path / 'mnist_mlp'}"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"error: {found}; unset PYTHONSAFEPATH\n")
+
+
 def test_a_stage_ends_likewise(tmp_path):
     (tmp_path / "fails.py").write_text(
         "from mnist_mlp.pipeline.stage import run\ndef main(): import nothing_of_this_name\nrun(main)\n"
