@@ -117,8 +117,15 @@ def studies() -> dict[str, dict]:
 def test_a_studys_block_in_dvc_yaml_declares_all_that_its_trainings_follow_from(study):
     def ordered(block: dict) -> dict:
         stage = block.get("do", block)
-        return block | {"do": None} | stage | {key: sorted(stage[key]) for key in ("deps", "params", "outs")}
+        whole = block | {"do": None} | stage | {key: sorted(stage[key]) for key in ("deps", "params", "outs")}
+        return {key: value for key, value in whole.items() if key != "desc"}
 
     block, expected = STAGES[f"train-{study}"], study_block(study, studies()[study])
     assert ordered(block) == ordered(expected)
     assert list(block.get("matrix", {})) == list(expected.get("matrix", {}))  # names a variant by its levels in order
+
+
+def test_every_stage_says_in_one_line_of_dvc_stage_list_what_it_does():
+    for name, block in STAGES.items():
+        described = block.get("do", block).get("desc", "")
+        assert 10 < len(described) <= 80, name
