@@ -52,7 +52,7 @@ track: setup  ## make the MLflow store agree with the outputs that are here
 verify: setup  ## run STAGES (by default six trainings) again in a scratch copy, and compare every byte
 	@mnist-mlp verify $(STAGES)
 
-readme: setup  ## put the results of reports/ into README.md
+readme: setup  ## put the results of reports/ into README.md and docs/
 	@mnist-mlp readme
 
 bench: setup  ## our training against model.fit, side by side (10 minutes)

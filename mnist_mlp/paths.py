@@ -7,6 +7,7 @@ PIPELINE = Path("dvc.yaml")
 LOCKFILE = Path("dvc.lock")
 IGNORED = Path(".dvcignore")
 README = Path("README.md")
+DOCS = Path("docs")
 
 RAW = Path("data/raw")  # four files in MNIST's IDX format, and dataset.json
 PREPARED = Path("data/prepared")  # scaled images and labels, and

@@ -1,7 +1,7 @@
 """Draw and write the comparison of all variants.
 
 Reads what evaluate wrote to reports/ and the published figures; writes reports/comparison.html, comparison.md and
-figures/. `mnist-mlp readme` puts the results into README.md.
+figures/. `mnist-mlp readme` puts the results into README.md and docs/.
 """
 
 from mnist_mlp.pipeline.stage import run
@@ -10,7 +10,7 @@ from mnist_mlp.pipeline.stage import run
 def main() -> None:
     from mnist_mlp import config, files, paths
     from mnist_mlp.pipeline import committed
-    from mnist_mlp.report import figures, html, markdown, results
+    from mnist_mlp.report import figures, html, markdown, results, terminal
 
     params = config.load()
     read = results.read(params)
@@ -40,7 +40,7 @@ def main() -> None:
             figures.save(figure, folder / name)
     for name, text in texts.items():
         files.write(paths.REPORTS / name, text)
-    print("\n".join([*markdown.terminal(read), *committed.lines(params)]))
+    print("\n".join([*terminal.lines(read), *committed.lines(params)]))
     print(f"everything: {paths.REPORTS / 'comparison.html'}; curves: `make ui`, or `dvc plots show`")
 
 

@@ -14,7 +14,7 @@ COMMANDS = {
     "cluster": "run the pipeline on several cores or machines, by Dask",
     "repair": "mend what a killed DVC left torn",
     "dataset": "make a data set of your own images",
-    "readme": "put the results of reports/ into README.md",
+    "readme": "put the results of reports/ into README.md and docs/",
 }
 
 

@@ -1,27 +1,40 @@
-"""Put the results of reports/ into README.md, between `<!-- results -->` and `<!-- /results -->`."""
+"""Put the results of reports/ into README.md, docs/results.md and docs/lessons.md, between their markers.
+
+A block's markers are the lines `<!-- name -->` and `<!-- /name -->`."""
 
 from pathlib import Path
 
 from mnist_mlp import config, files, paths
 from mnist_mlp.errors import UserError
-from mnist_mlp.report import markdown, results
-
-START, END = "<!-- results -->", "<!-- /results -->"
+from mnist_mlp.report import documents, results
 
 
 def main() -> None:
-    """Rewrite README.md's block."""
-    rewrite(paths.README, markdown.block(results.read(config.load())))
+    """Rewrite the blocks of every document, or none."""
+    for path, content in rewritten(Path()).items():
+        files.write(path, content)
 
 
-def rewrite(readme: Path, text: str) -> None:
-    """Put a text between README's markers. Raises UserError if the file or a marker is missing."""
+def rewritten(root: Path) -> dict[Path, str]:
+    """Return every document with its blocks as the results of a checkout have them. Raises UserError."""
+    read = results.read(config.load(root / paths.PARAMS), root / paths.REPORTS, root / paths.PUBLISHED)
+    return {
+        root / document: fill(root / document, {name: text(read) for name, text in blocks.items()})
+        for document, blocks in documents.BLOCKS.items()
+    }
+
+
+def fill(path: Path, blocks: dict[str, str]) -> str:
+    """Return a document with texts between their markers. Raises UserError if the file or a marker is missing."""
     try:
-        content = readme.read_text(encoding="utf-8")
+        content = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise UserError(f"{readme}: {error.strerror}; run from the project's top folder") from None
-    before, start, rest = content.partition(START)
-    _, end, after = rest.partition(END)
-    if not (start and end):
-        raise UserError(f"{readme}: no block to rewrite; write a line {START}, and one {END} below it")
-    files.write(readme, f"{before}{START}\n\n{text}\n\n{END}{after}")
+        raise UserError(f"{path}: {error.strerror}; run from the project's top folder") from None
+    for name, text in blocks.items():
+        start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+        before, found, rest = content.partition(start)
+        _, closed, after = rest.partition(end)
+        if not (found and closed):
+            raise UserError(f"{path}: no block to rewrite; write a line {start}, and one {end} below it")
+        content = f"{before}{start}\n\n{text}\n\n{end}{after}"
+    return content

@@ -1,4 +1,4 @@
-"""The comparison in Markdown: reports/comparison.md, the short form of comparison.html, and README.md's block."""
+"""The comparison in Markdown: reports/comparison.md, the short form of comparison.html."""
 
 import numpy as np
 import pandas as pd
@@ -23,54 +23,23 @@ VERDICTS = {"beats": "beats", "loses": "loses to", "identical": "identical to", 
 
 def markdown(results: Results) -> str:
     """Return reports/comparison.md."""
-    parts = ["# Comparison", *_note(results), opening(results)]
+    parts = ["# Comparison", *note(results), opening(results)]
     parts += ["\n".join(f"- **{finding.line}** {finding.text}".rstrip() for finding in summary(results))]
     parts += ["Everything, with the statistics behind it: [comparison.html](comparison.html)."]
-    parts += [_picture("accuracy.png"), *_best(results), _picture("costs.png"), *_candidate(results)]
+    parts += [picture("accuracy.png"), *_best(results), picture("costs.png"), *_candidate(results)]
     maps = grids(results)
     for study, body in results.params.studies.items():
         rows = results.studied[results.studied["study"] == study]
-        parts += [f"## Study `{study}`", _protocol(body.protocol, len(rows)), _study(results, study)]
+        parts += [f"## Study `{study}`", _protocol(body.protocol, len(rows)), study_table(results, study)]
         if study in maps:
-            parts.append(_map(study, maps[study]))
+            parts.append(map_picture(study, maps[study]))
     parts += [*_effects(results), *_identical(results)]
     if results.published is not None:
         parts += [*_agreement(results), *_contradictions(results)]
     return "\n\n".join([*parts, "## Limits", "\n".join(f"- {line}" for line in limits(results))]) + "\n"
 
 
-def block(results: Results) -> str:
-    """Return what README.md shows between its markers."""
-    parts = [*_note(results), opening(results)]
-    parts += ["\n".join(f"- **{finding.line}** {finding.text}".rstrip() for finding in summary(results))]
-    parts += [_picture("accuracy.png", "reports/")]
-    parts += [_study(results, study) for study in list(results.params.studies)[:1]]
-    parts += [_interaction(study, "reports/") for study in list(interactions(results))[:1]]
-    parts += [_picture("curves.png", "reports/")]
-    parts += ["All tables: [reports/comparison.md](reports/comparison.md), and in full reports/comparison.html."]
-    return "\n\n".join(parts)
-
-
-def terminal(results: Results) -> list[str]:
-    """Return the terminal's lines: the candidate's accuracy, its place, which variants it beats or loses to."""
-    candidate, metrics = results.candidate, results.metrics
-    interval = span(candidate["low"], candidate["high"])
-    lines = [
-        f"candidate: {percent(candidate['test_accuracy'])} % of {metrics['test_images']:,} test images right"
-        + (f", 95 % interval {interval}" if interval else "")
-        + f" ({count(candidate['replicates'], 'seed')})",
-        f"place: {metrics['rank']} of {count(metrics['distinct_models'], 'distinct model')} by its mean; "
-        f"{metrics['rank_best']} to {metrics['rank_worst']} by what differs significantly (5 % family-wise)",
-    ]
-    for verdict in ("beats", "loses", "identical"):
-        names = results.names(verdict)
-        if names or verdict != "identical":
-            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-            lines.append(f"{VERDICTS[verdict]}{_found(names[:5], len(names))}{more}")
-    return [*filter(None, [warning(results)]), *lines]
-
-
-def _note(results: Results) -> list[str]:
+def note(results: Results) -> list[str]:
     return [f"> **{line}**" for line in filter(None, [warning(results)])]
 
 
@@ -92,13 +61,13 @@ def _candidate(results: Results) -> list[str]:
         f"{len(results.distinct)} has a chance of {100 * ALPHA:.0f} % at most (Holm). It has more where "
         "the candidate scatters over its seeds much more than the studies' models do: give such a candidate more "
         "seeds. Numbers: [variants.csv](variants.csv); rule: [statistics.py](../mnist_mlp/evaluation/statistics.py).",
-        _picture("curves.png"),
+        picture("curves.png"),
     ]
 
 
-def _study(results: Results, study: str) -> str:
-    rows, table = [], results.studied[results.studied["study"] == study]
-    for _, row in table.iterrows():
+def study_table(results: Results, study: str) -> str:
+    rows, studied = [], results.studied[results.studied["study"] == study]
+    for _, row in studied.iterrows():
         variant = results.params.variant(study, row["variant"])
         cells = {
             "variant": f"`{variant.name}`",
@@ -114,10 +83,10 @@ def _study(results: Results, study: str) -> str:
             "parameters": f"{row['parameters']:,.0f}",
             "the candidate is": SEEN[row["verdict"]],
         }
-        if table["published"].isna().all():
+        if studied["published"].isna().all():
             del cells["published (%)"], cells["difference (points)"]
         rows.append(cells)
-    return _table(rows)
+    return table(rows)
 
 
 def _protocol(protocol: Protocol, variants: int) -> str:
@@ -156,7 +125,7 @@ def _best(results: Results) -> list[str]:
         "beside a model that may be the best. Seeds to tell two apart: among all pairs, with 80 % power, if they "
         "differ as much as it looks."
     )
-    return ["## Which is the best", text, _table(rows)]
+    return ["## Which is the best", text, table(rows)]
 
 
 def _share(chance: float) -> str:
@@ -200,15 +169,38 @@ def _effects(results: Results) -> list[str]:
     ]
     if joint:
         text += f" All levels of a factor, or of an interaction, at once, each test by itself: {', '.join(joint)}."
-    parts = ["## Effects", text, _table(rows)]
-    parts += [_interaction(study) for study in interactions(results)]
+    parts = ["## Effects", text, table(rows)]
+    parts += [interaction_picture(study) for study in interactions(results)]
     told = averaged[averaged["p_alike"] < ALPHA]
     own = [cells(one) for _, row in told.iterrows() for _, one in within(results, row).iterrows()]
-    return [*parts, "By level of the other factors, another family:", _table(own)] if own else parts
+    return [*parts, "By level of the other factors, another family:", table(own)] if own else parts
 
 
 def _identical(results: Results) -> list[str]:
-    rows, spreads = [], []
+    rows = identical_table(results)
+    if not rows:
+        return ["## Identical models", "None: no two variants gave the same probabilities."]
+    text = (
+        "These gave the same probabilities to the bit, seed by seed: what sets them apart changes nothing that is "
+        "learned."
+    )
+    if np.isfinite(spread := published.largest_spread(results)):
+        noise, freedom = published.published_noise(results)
+        text += (
+            f" Their published figures differ by up to {percent(spread)} points: chance, no effect. They "
+            f"tell the notebooks' own sd over seeds: {percent(noise)} points ({freedom} degrees of freedom)"
+            + "".join(
+                f"; ours is {percent(published.run_sd(results, study))} in `{study}`"
+                for study in published.twinned(results)
+            )
+            + "."
+        )
+    return ["## Identical models", text, rows]
+
+
+def identical_table(results: Results) -> str:
+    """Return the table of variants that are one model; nothing if there are none."""
+    rows = []
     for group, reason in identical(results):
         rows.append({
             "identical": " = ".join(f"`{name}`" for name in group["variant"]),
@@ -217,29 +209,11 @@ def _identical(results: Results) -> list[str]:
         })  # fmt: skip
         if results.published is not None:
             then = group["published"].dropna()
-            spreads.append(then.max() - then.min() if len(then) > 1 else np.nan)
             rows[-1] |= {
                 "published (%)": ", ".join(map(percent, then)),
-                "published spread (points)": percent(spreads[-1]),
+                "published spread (points)": percent(then.max() - then.min() if len(then) > 1 else np.nan),
             }
-    if not rows:
-        return ["## Identical models", "None: no two variants gave the same probabilities."]
-    text = (
-        "These gave the same probabilities to the bit, seed by seed: what sets them apart changes nothing that is "
-        "learned."
-    )
-    if np.isfinite(spreads).any():
-        noise, freedom = published.published_noise(results)
-        text += (
-            f" Their published figures differ by up to {percent(np.nanmax(spreads))} points: chance, no effect. They "
-            f"tell the notebooks' own sd over seeds: {percent(noise)} points ({freedom} degrees of freedom)"
-            + "".join(
-                f"; ours is {percent(published.run_sd(results, study))} in `{study}`"
-                for study in published.twinned(results)
-            )
-            + "."
-        )
-    return ["## Identical models", text, _table(rows)]
+    return table(rows)
 
 
 def _agreement(results: Results) -> list[str]:
@@ -264,10 +238,16 @@ def _agreement(results: Results) -> list[str]:
         "models. Within: how many published figures lie where one more run of ours, of a new seed on the same images, "
         "would lie in 95 of 100 cases; that many are expected."
     )
-    return ["## Agreement with the published figures", text, _table(rows)]
+    return ["## Agreement with the published figures", text, table(rows)]
 
 
 def _contradictions(results: Results) -> list[str]:
+    lines = "\n".join(f"- {line}" for line in published.contradictions(results))
+    return ["## What the notebooks contradict themselves in", lines, *closing_table(results)]
+
+
+def closing_table(results: Results) -> list[str]:
+    """Return what the first notebook's closing table says against the runs that it sums up. Needs published figures."""
     rows, tabled = [], published.tabled(results)
     for _, row in tabled.iterrows():
         cells = {"variant": f"`{row['study']}/{row['variant']}`"}
@@ -282,25 +262,24 @@ def _contradictions(results: Results) -> list[str]:
         f"The first notebook ends in a summary table; {len(tabled)} of its {number} rows differ from what the same "
         "notebook printed of the run. Compared above is what was printed."
     )
-    lines = "\n".join(f"- {line}" for line in published.contradictions(results))
-    return ["## What the notebooks contradict themselves in", lines, text, _table(rows)]
+    return [text, table(rows)]
 
 
-def _table(rows: list[dict[str, str]]) -> str:
+def table(rows: list[dict[str, str]]) -> str:
     lines = [list(rows[0]), ["---"] * len(rows[0]), *(row.values() for row in rows)] if rows else []
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _picture(name: str, folder: str = "") -> str:
+def picture(name: str, folder: str = "") -> str:
     return f"![{FIGURES[name]}]({folder}figures/{name})"
 
 
-def _interaction(study: str, folder: str = "") -> str:
+def interaction_picture(study: str, folder: str = "") -> str:
     words = f"What each level of the first factor of {study} does with each level of the second, with 95 % intervals"
     return f"![{words}]({folder}figures/{interaction_name(study)})"
 
 
-def _map(study: str, means: pd.DataFrame, folder: str = "") -> str:
+def map_picture(study: str, means: pd.DataFrame, folder: str = "") -> str:
     words = f"Heat map of mean test accuracy in {study}, by {means.index.name} and {means.columns.name}"
     return f"![{words}]({folder}figures/{map_name(study)})"
 

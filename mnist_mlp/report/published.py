@@ -29,7 +29,7 @@ def agreement(results: Results) -> tuple[str, str]:
     line = f"Ours are {percent(gap.mean())} points from the {figures}."
     text = f"On average; at most {percent(gap.max())} (`{largest['study']}/{largest['variant']}`)."
     if table["run_low"].notna().all():
-        line = f"{table['inside'].sum()} of {figures} lie where one more run of ours would."
+        line = f"{table['inside'].sum()} of {figures} lie in our 95 % interval for one new run."
         text = (
             f"{LEVEL * number:.0f} are expected by chance. Ours are {percent(gap.mean())} points away on average and "
             f"at most {percent(gap.max())} (`{largest['study']}/{largest['variant']}`)."
@@ -101,12 +101,27 @@ def run_sd(results: Results, study: str) -> float:
     return float(np.sqrt(np.average(rows["test_accuracy_sd"] ** 2, weights=rows["replicates"] - 1)))
 
 
+def largest_spread(results: Results) -> float:
+    """Return how far apart the published accuracies of one model are at most; missing if none has two."""
+    groups = [then for group, _ in identical(results) if len(then := group["published"].dropna()) > 1]
+    return max((float(then.max() - then.min()) for then in groups), default=np.nan)
+
+
 def contradictions(results: Results) -> Iterator[str]:
     """Yield what the notebooks say against what they ran, one sentence each, from the data if the data show it."""
-    published, params = results.published, results.params
-    studied = results.studied.set_index(["study", "variant"])
-    kept = set() if published is None else set(zip(published["study"], published["variant"], strict=True))
-    if (claimed := ("architectures", "model8")) in kept & set(studied.index):
+    yield from claimed_best(results)
+    yield from other_bests(results)
+    for study in _compared(results):
+        yield from validated_on_test(results, study)
+        yield from running_means(results, study)
+    yield from promised_layers(results)
+    yield from placebos(results)
+
+
+def claimed_best(results: Results) -> Iterator[str]:
+    """Yield what became of the best model that the first notebook names."""
+    claimed, studied = ("architectures", "model8"), results.studied.set_index(["study", "variant"])
+    if claimed in _kept(results) & set(studied.index):
         may, row = results.unbeaten, studied.loc[claimed]
         among = claimed in may.set_index(["study", "variant"]).index
         yield (
@@ -114,40 +129,68 @@ def contradictions(results: Results) -> Iterator[str]:
             f"place {row['rank']} by its mean and {'among' if among else 'not among'} the {len(may)} that may be the "
             "best."
         )
+
+
+def other_bests(results: Results) -> Iterator[str]:
+    """Yield the studies whose best is another one than by the published figures."""
     for study, group in results.studied.dropna(subset="published").groupby("study", sort=False):
         then, now = group.loc[group["published"].idxmax(), "variant"], group.loc[group["rank"].idxmin(), "variant"]
         if then != now:
             yield f"The best of `{study}` is `{then}` by the published figures and `{now}` here."
-    for study, body in params.studies.items():
-        if published is None or study not in set(published["study"]):
-            continue
-        if body.protocol.validation == "test":
-            curves = results.history[results.history["study"] == study].groupby(["variant", "seed"])["val_accuracy"]
-            flattery = (curves.max() - curves.last()).mean()
-            yield (
-                f"`{study}` validates on the test images: whoever stopped at the best epoch there would report "
-                f"{percent(flattery)} points more on average than the last epoch's accuracy, by that choice alone."
-            )
-        if body.protocol.train_metrics == "last_epoch":
-            rows = results.studied[results.studied["study"] == study]
-            below = rows[rows["train_accuracy"] < rows["test_accuracy"]]["variant"].tolist()
-            yield (
-                f"The train accuracy of `{study}` is a running mean over the last epoch, dropout on and the weights "
-                f"still moving: {'below the test accuracy in ' + listed(below) if below else 'too low, if anything'}, "
-                "which says nothing of overfitting."
-            )
-    studies = {study for study, _ in kept}
-    if "architectures" in studies:
+
+
+def validated_on_test(results: Results, study: str) -> Iterator[str]:
+    """Yield what choosing the best epoch on the test images would add, if a study validates on them."""
+    if results.params.studies[study].protocol.validation == "test":
+        curves = results.history[results.history["study"] == study].groupby(["variant", "seed"])["val_accuracy"]
+        flattery = (curves.max() - curves.last()).mean()
+        yield (
+            f"`{study}` validates on the test images: whoever stopped at the best epoch there would report "
+            f"{percent(flattery)} points more on average than the last epoch's accuracy, by that choice alone."
+        )
+
+
+def running_means(results: Results, study: str) -> Iterator[str]:
+    """Yield what a study's train accuracy is, if it was taken while the model trained."""
+    if results.params.studies[study].protocol.train_metrics == "last_epoch":
+        rows = results.studied[results.studied["study"] == study]
+        below = rows[rows["train_accuracy"] < rows["test_accuracy"]]["variant"].tolist()
+        yield (
+            f"The train accuracy of `{study}` is a running mean over the last epoch, dropout on and the weights "
+            f"still moving: {'below the test accuracy in ' + listed(below) if below else 'too low, if anything'}, "
+            "which says nothing of overfitting."
+        )
+
+
+def promised_layers(results: Results) -> Iterator[str]:
+    """Yield which layers the first notebook's headings promise and its code lacks."""
+    if "architectures" in _compared(results):
         yield (
             "The first notebook's heading of model4 promises a dropout after the third layer, and those of model6 and "
             "model7 a dropout of 0.5, that its code lacks; the code is what is reproduced."
         )
-    if "techniques" in studies:
+
+
+def placebos(results: Results) -> Iterator[str]:
+    """Yield what the second notebook's penalties penalize."""
+    if "techniques" in _compared(results):
         own = "; what such a penalty does to weights is the study `penalties`, our own"
         yield (
             "The second notebook's techniques \u201cL1\u201d and \u201cL2\u201d penalize the input, which trains "
-            f"nothing{own if 'penalties' in params.studies else ''}."
+            f"nothing{own if 'penalties' in results.params.studies else ''}."
         )
+
+
+def _kept(results: Results) -> set[tuple[str, str]]:
+    """Return the variants that are still what the notebooks ran; none unless the data set is theirs."""
+    published = results.published
+    return set() if published is None else set(zip(published["study"], published["variant"], strict=True))
+
+
+def _compared(results: Results) -> list[str]:
+    """Return the studies that have such variants."""
+    kept = {study for study, _ in _kept(results)}
+    return [study for study in results.params.studies if study in kept]
 
 
 def tabled(results: Results) -> pd.DataFrame:

@@ -63,7 +63,7 @@ def _best(results: Results) -> Finding:
         return Finding(f"{best} is the best.", f"{mean}, and no other model may be as good (95 %). {apart}", "best")
     names = listed(may["variant"].tolist(), 4)
     text = f"With 95 % the best of the studies' models is among these. {mean}. {apart}"
-    return Finding(f"Cannot be told apart as the best: {names}.", text, "best")
+    return Finding(f"Any of {names} may be the best.", text, "best")
 
 
 def _published(results: Results) -> Finding:
@@ -73,7 +73,7 @@ def _published(results: Results) -> Finding:
 def _candidate(results: Results) -> Finding:
     metrics = results.metrics
     place, best, worst = (metrics[key] for key in ("rank", "rank_best", "rank_worst"))
-    others = f", {best} to {worst}" if best < worst else ""
+    others = f"; places {best} to {worst} are possible" if best < worst else ""
     line = f"The candidate is in place {place} of {metrics['distinct_models']}{others}."
     text = f"By its mean, {accuracy(results.candidate)}."
     if not results.studied.empty:
