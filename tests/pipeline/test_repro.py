@@ -242,7 +242,7 @@ def test_an_experiment_runs_three_stages_and_comes_back_from_the_cache(project):
     assert project.digests("models/candidate") == tanh
     assert "train-candidate" not in project.ran(output)
     assert "is cached - skipping run" in output
-    (show,) = re.findall(r"^    (dvc exp show .*)", (ROOT / "README.md").read_text(), re.MULTILINE)
+    (show,) = re.findall(r"^dvc exp show .*", (ROOT / "README.md").read_text(), re.MULTILINE)
     table = project.run("sh", "-c", show, COLUMNS="1000")
     assert "tanh" in table and not re.search(r"[0-9a-f]{32}", table)  # columns of digests made it 700 wide
     assert max(map(len, table.splitlines())) < 200
