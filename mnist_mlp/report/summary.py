@@ -38,8 +38,7 @@ def opening(results: Results) -> str:
     )
     return (
         f"{count(len(table), 'variant')} of {studies}{twins}. They and the candidate, {seeds} each, were scored on the "
-        f"{images}. Intervals, in brackets, are for 95 %: those of accuracies each by itself, those of differences all "
-        "at once."
+        f"{images}. Brackets hold 95 % intervals: of an accuracy by itself, of differences all at once."
     )
 
 
@@ -56,13 +55,13 @@ def _best(results: Results) -> Finding:
     if len(results.distinct) == 1:
         return Finding(f"{best} stands alone: no other model was trained.", f"{mean}.", "best")
     apart = (
-        "Picked by one half of the seeds and images and scored on the other, the best gets "
-        f"{percent(results.statistics['best_apart'])} %, which the choice doesn't inflate."
+        "Chosen by one half of the seeds and images and scored on the other half, the best gets "
+        f"{percent(results.statistics['best_apart'])} %, which the choice does not inflate."
     )
     if len(may) == 1:
         return Finding(f"{best} is the best.", f"{mean}, and no other model may be as good (95 %). {apart}", "best")
     names = listed(may["variant"].tolist(), 4)
-    text = f"With 95 % the best of the studies' models is among these. {mean}. {apart}"
+    text = f"With 95 %, the best of the studies' models is among these. {mean}. {apart}"
     return Finding(f"Any of {names} may be the best.", text, "best")
 
 
@@ -156,7 +155,7 @@ def _effects(results: Results) -> list[Finding]:
     averaged, found = results.effects[results.effects["within"].isna()], []
     for study, factors in averaged.groupby("study", sort=False):
         (first, rows), *others = factors.groupby("factor", sort=False)
-        title = f"`{study}`, {first} against `{rows['reference'].iloc[0]}`"
+        title = f"`{study}`, compared with `{rows['reference'].iloc[0]}`"
         text = f"In points of test accuracy: {effect_words(results, rows)}."
         if more := interactions(results, str(study), str(first)):
             text += f" {more}."

@@ -71,8 +71,8 @@ def test_the_sentences_are_true_of_the_numbers(results):
     assert re.search(
         rf"better than {counted.get('beats', 0)} models? and worse than {counted.get('loses', 0)};", candidate
     )
-    assert techniques.startswith("`techniques`, technique against `none`: ")
-    assert penalties.startswith("`penalties`, penalty against `none`: ")
+    assert techniques.startswith("`techniques`, compared with `none`: ")
+    assert penalties.startswith("`penalties`, compared with `none`: ")
     assert "±" not in " ".join(texts(results))
 
 
