@@ -64,6 +64,11 @@ def test_the_index_has_every_document():
     assert not [path.name for path in (ROOT / "docs").glob("*.md") if path.name not in text]
 
 
+def test_every_picture_is_shown():
+    text = "".join(path.read_text() for path in DOCUMENTS)
+    assert not [path.name for path in (ROOT / "docs/images").iterdir() if f"images/{path.name})" not in text]
+
+
 def columns(name: str) -> list[str]:
     """Return the columns of a report as docs/columns.md describes them: of its own section."""
     section = (ROOT / "docs/columns.md").read_text().split(f"\n## {name}\n")[1].split("\n## ")[0]
