@@ -1,5 +1,6 @@
 """The MLflow store: opened, and the few calls that the rest makes. mlflow is imported late: it takes seconds."""
 
+import contextlib
 import json
 import logging
 import os
@@ -26,6 +27,7 @@ EXPERIMENT = "mnist-mlp"
 PROCESS, REASON = "process", "reason"  # tags: who writes a run, why it didn't finish
 CURRENT = {"current": "true"}  # the tag of the runs that dvc.lock knows now
 SQLITE = "sqlite:///"
+OURS, MLFLOWS_OWN = "mlruns/mlflow.db", "mlflow.db"  # the store, and the place where MLflow looks by default
 PATIENCE = 60  # seconds to wait for another process that opens the store
 BATCH = 1000  # metrics that MLflow takes at once
 Point = tuple[str, int, float, int]  # a metric's name, step, value, and the time in milliseconds since 1970
@@ -173,7 +175,7 @@ class Store:
 
 def uri() -> str:
     """Return $MLFLOW_TRACKING_URI, else that of a SQLite file, its path from the project's top folder."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}mlruns/mlflow.db"
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{OURS}"
 
 
 def open_store() -> Store:
@@ -188,16 +190,26 @@ def open_store() -> Store:
     logging.getLogger("urllib3").setLevel(logging.CRITICAL)
     address, root = uri(), Path(os.environ.get("DVC_ROOT") or ".").resolve()
     local = address.startswith(SQLITE)
-    database = root / (unquote(address.removeprefix(SQLITE).partition("?")[0]) if local else "mlruns/mlflow.db")
+    database = root / (unquote(address.removeprefix(SQLITE).partition("?")[0]) if local else OURS)
     if local:
         address = SQLITE + str(database).replace("%", "%25").replace("?", "%3F")
     database.parent.mkdir(parents=True, exist_ok=True)
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        _link(root)
     with FileLock(f"{database}.lock", timeout=PATIENCE):
         _check(address)
         client = MlflowClient(address)
         experiment = _experiment(client, database if local else None, root)
         _close_leftovers(client, experiment)
     return Store(client, address, experiment, root, database, local)
+
+
+def _link(root: Path) -> None:
+    """Have plain `mlflow ui` use our store: MLflow's default is a file mlflow.db. It becomes a link unless it is there.
+
+    SQLite follows a link to the file, and keeps its journal beside that."""
+    with contextlib.suppress(OSError):
+        (root / MLFLOWS_OWN).symlink_to(OURS)
 
 
 def _check(address: str) -> None:

@@ -20,7 +20,6 @@ from tests.helpers.servers import end_group, free_port, wait_until_healthy
 from tests.helpers.variants import remove
 
 pytestmark = pytest.mark.slow
-STORE = "sqlite:///mlruns/mlflow.db"
 
 
 @contextmanager
@@ -42,7 +41,7 @@ def serving(project: Project, folder: Path) -> Iterator[Callable[[Any], Any]]:
         server = subprocess.Popen(
             ["mlflow", "models", "serve", "-m", "models:/mnist-mlp@champion", "--env-manager", "local", "--port",
              str(port)],
-            cwd=project.folder, env=project.environment | {"MLFLOW_TRACKING_URI": STORE, "PYTHONSAFEPATH": "1"},
+            cwd=project.folder, env=project.environment | {"PYTHONSAFEPATH": "1"},
             stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
     try:

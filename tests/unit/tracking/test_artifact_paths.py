@@ -3,6 +3,8 @@
 import contextlib
 import shutil
 import sqlite3
+import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -62,10 +64,25 @@ def test_the_installed_mlflow_lists_artifacts_of_a_store_made_relative_and_moved
 
 def test_a_moved_checkout_shows_its_figures(tracked_checkout, tmp_path, monkeypatch):
     train(PARAMS.candidate)
-    monkeypatch.chdir(tracked_checkout.rename(tmp_path / "moved é 100%20?"))
+    monkeypatch.chdir(tracked_checkout.rename(tmp_path / "moved é 100%20 %2F %41 #?"))
     (run,) = runs()
     listed = store.open_store().client.list_artifacts(run.info.run_id, "figures")
     assert [file.path for file in listed] == ["figures/accuracy.png", "figures/loss.png"], LOOK
+
+
+def test_mlflows_own_commands_find_the_store_in_any_folder(tracked_checkout, tmp_path, monkeypatch):
+    """Plain `mlflow ui` and the like, without a variable: MLflow's default is a file mlflow.db in the folder."""
+    train(PARAMS.candidate)
+    monkeypatch.chdir(tracked_checkout.rename(tmp_path / "moved é 100%20 %2F %41 #?"))
+    (run,) = runs()
+    found = subprocess.run(
+        [sys.executable, "-m", "mlflow", "artifacts", "list", "-r", run.info.run_id], capture_output=True, text=True
+    )
+    assert "figures" in found.stdout, found.stderr
+    Path(store.MLFLOWS_OWN).unlink()
+    Path(store.MLFLOWS_OWN).write_text("the user's own")
+    assert [one.info.run_id for one in runs()] == [run.info.run_id]
+    assert Path(store.MLFLOWS_OWN).read_text() == "the user's own"
 
 
 def test_a_copy_elsewhere_logs_to_the_checkout_that_dvc_names(tracked_checkout, tmp_path, monkeypatch):
