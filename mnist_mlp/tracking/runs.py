@@ -149,7 +149,8 @@ def _begin(
     tags |= {"version.python": platform.python_version(), "cpu": cpu(), "source": "training"}
     tags["fingerprint"] = metadata.fingerprint(variant, dataset, software)
     store, experiment = open_store(), os.environ.get("DVC_EXP_NAME")
-    if run := store.interrupted(memory.read_text()) if memory and memory.exists() else None:
+    alone = "DVC_STAGE" in os.environ  # a stage's lock lets one process train a variant in a folder
+    if run := store.interrupted(memory.read_text(), alone) if memory and memory.exists() else None:
         store.go_on(run, tags | {"mlflow.runName": metadata.run_name(variant, experiment)})
         for one in store.nested(run).values():
             store.go_on(one, {})

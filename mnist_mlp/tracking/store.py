@@ -56,15 +56,20 @@ class Store:
         found = self._search(f"tags.`mlflow.parentRunId` = '{run.info.run_id}'")
         return {str(one.info.run_name): one for one in found}
 
-    def interrupted(self, run_id: str) -> "Run | None":
-        """Return a run if it is here and was interrupted, else None."""
+    def interrupted(self, run_id: str, alone: bool) -> "Run | None":
+        """Return a run if it is here and was interrupted, else None.
+
+        alone: no other process can be writing it, so that one still RUNNING was killed where this process can't see it,
+        in a container for example."""
         from mlflow.exceptions import MlflowException
 
         try:
             run = self.client.get_run(run_id)
         except MlflowException:
             return None
-        return run if (run.info.status, run.info.lifecycle_stage) == ("KILLED", "active") else None
+        elsewhere = not run.data.tags.get(PROCESS, "").startswith(f"{_machine()} ")
+        ended = run.info.status == "KILLED" or (alone and elsewhere and run.info.status == "RUNNING")
+        return run if ended and run.info.lifecycle_stage == "active" else None
 
     def _search(self, query: str) -> "list[Run]":
         found: list[Run] = []

@@ -139,6 +139,25 @@ def test_a_killed_training_keeps_its_points_and_goes_on_in_the_same_runs(curves,
     assert points(found["seed 0"])[:3] == before
 
 
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_training_whose_container_was_killed_goes_on_in_the_same_runs(curves, tracked_checkout, monkeypatch, alone):
+    """Nobody outside sees that its process is gone; but the stage's lock, which DVC's stages take, was free."""
+    memory = tracked_checkout / "memory"
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "_process", lambda: "container boot pid:[1] 1 1")
+        with pytest.raises(KeyboardInterrupt), tracking.training(VARIANT, DATASET, SOFTWARE, memory):
+            raise KeyboardInterrupt
+    opened, killed = store.open_store(), by_name()
+    for run in killed.values():
+        opened.client.update_run(run.info.run_id, "RUNNING")
+    if alone:
+        monkeypatch.setenv("DVC_STAGE", "train-candidate")
+    with tracking.training(VARIANT, DATASET, SOFTWARE, memory) as log:
+        log(VARIANT.folder)
+    left = [run.info.status for run in [*runs(), *runs(nested=True)] if run.info.status == "RUNNING"]
+    assert len(left) == (0 if alone else len(killed))
+
+
 def test_a_store_that_fails_meanwhile_costs_one_line_and_gets_the_rest_at_the_end(curves, capfd):
     with tracking.training(VARIANT, DATASET, SOFTWARE) as log:
         with without_metrics():
