@@ -1,10 +1,12 @@
 """DVC's experiments, as git holds them: one reference each, refs/exps/<its baseline's commit>/<its name>."""
 
 import contextlib
+import os
 import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from mnist_mlp.errors import UserError
 from mnist_mlp.pipeline import archive, git
@@ -35,3 +37,8 @@ def finished() -> list[Experiment]:
         return []
     found = (re.fullmatch(r"(\w+) refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/(.+)", line) for line in lines)
     return [Experiment(match[4], match[2] + match[3], match[1]) for match in found if match]
+
+
+def in_checkout() -> bool:
+    """Return whether this is no temporary copy that DVC made of the checkout for an experiment."""
+    return Path(os.environ.get("DVC_ROOT", ".")).resolve() == Path.cwd()

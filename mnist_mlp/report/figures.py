@@ -24,6 +24,8 @@ WIDTH, DPI = 9.0, 150
 # Okabe and Ito's palette, told apart by the colour-blind: the same colour for the same thing in every figure.
 TRAIN, VALIDATION = "#0072B2", "#E69F00"
 STUDIES, CANDIDATE = ("#009E73", "#CC79A7", "#56B4E9", "#0072B2", "#E69F00", "#999999"), "#D55E00"
+COLUMNS = 6  # of the hardest images
+SEEN = 0.05  # percent of a class that a confusion matrix writes at least
 CALM = 2.0  # points that a heat map's colours span at least
 INK, FAINT = "#333333", "#DDDDDD"
 LABEL = {"loss": "cross-entropy (nats)", "accuracy": "accuracy (%)"}
@@ -215,6 +217,43 @@ def validation_curves(curves: "dict[str, tuple[str, pd.DataFrame]]", title: str)
     axes.set(title=title, xlabel="epoch")
     axes.set_ylabel("validation accuracy (%), on a scale\nof the error's logarithm")
     axes.legend(frameon=False, title="thick: mean; thin: each seed", alignment="left")
+    return figure
+
+
+@_alone_with_defaults()
+def errors(confusion: np.ndarray, images: np.ndarray, names: list[str], title: str) -> "Figure":
+    """Draw what a variant gets wrong: the confusion matrix and, beside it, its hardest test images.
+
+    confusion: [classes, classes], the share of each class's images, down, that is taken for each class, across; images:
+    [n, height, width] in [0, 1], at least one; names: what is written under each image."""
+    figure, (matrix, gallery) = _figure(WIDTH, 4.5, layout=None, number=2)
+    matrix.set_position((0.06, 0.1, 0.43, 0.76))
+    gallery.set_position((0.53, 0.05, 0.46, 0.81))
+    matrix.grid(visible=False)
+    matrix.spines[:].set_visible(False)
+    wrong = 100 * confusion * (1 - np.eye(len(confusion)))
+    matrix.imshow(wrong, cmap="Oranges", vmin=0, vmax=max(wrong.max(), 0.1))
+    for (i, j), share in np.ndenumerate(100 * confusion):
+        if i == j or share >= SEEN:
+            dark = wrong[i, j] > 0.6 * wrong.max()
+            words = {"ha": "center", "va": "center", "fontsize": 7, "color": "white" if i != j and dark else INK}
+            matrix.text(j, i, f"{share:.1f}", **words)
+    matrix.set_xticks(range(len(confusion)))
+    matrix.set_yticks(range(len(confusion)))
+    matrix.tick_params(length=0, labelsize=8)
+    matrix.set(title="percent of each class", xlabel="class predicted", ylabel="class shown")
+    rows, columns = -(-len(images) // COLUMNS), COLUMNS
+    _, height, width = images.shape
+    down, across = height + height // 3, width + width // 7  # with room for a line of text
+    picture = np.ones((rows * down, columns * across))
+    for i, (image, name) in enumerate(zip(images, names, strict=True)):
+        y, x = i // columns * down, i % columns * across
+        picture[y : y + height, x : x + width] = 1 - image
+        gallery.text(x + width / 2, y + height, name, ha="center", va="top", fontsize=8, color=INK)
+    gallery.imshow(picture, cmap="gray", vmin=0, vmax=1)
+    gallery.set_axis_off()
+    gallery.set_title("the hardest test images: class shown, as predicted")
+    figure.suptitle(title)
     return figure
 
 

@@ -15,6 +15,9 @@ from mnist_mlp.config.params import CANDIDATE
 from mnist_mlp.errors import UserError
 from mnist_mlp.training.outputs import CURVES, METRICS, Outputs
 
+NOTE = "mlflow.note.content"  # the tag that MLflow shows as a run's description
+KEPT = "\n\nDVC keeps these models as md5 "
+
 
 def digest(*parts: Any) -> str:
     """Return the SHA-256 of JSON values, whatever the order of their keys."""
@@ -74,7 +77,16 @@ def note(variant: Variant, dataset: dict[str, Any], outputs: Outputs | None = No
         text += f" {outputs.parameters:,} parameters."
     if dataset["name"] == SAMPLE:
         text += " **Its data are the sample of 5,000 images: compare it with no published figure.**"
-    return text
+    model = f"{variant.folder.as_posix()}/seed-{variant.seeds[0]}.keras"
+    return (
+        f"{text}\n\nAfter `dvc pull {variant.folder.as_posix()}`, this loads it; it takes images scaled as above:\n\n"
+        f'    import keras; model = keras.saving.load_model("{model}")'
+    )
+
+
+def kept(note: str, md5: str) -> dict[str, str]:
+    """Return tags: the md5 by which DVC keeps the models, by itself and in a run's note."""
+    return {"dvc.md5": md5, NOTE: f"{note.partition(KEPT)[0]}{KEPT}`{md5}`."}
 
 
 def inputs(variant: Variant, dataset: dict[str, Any]) -> Iterator[tuple[str, str, str, int]]:

@@ -24,9 +24,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from mnist_mlp import files
+import numpy as np
+
+from mnist_mlp import files, paths
 from mnist_mlp.config import Variant
+from mnist_mlp.evaluation import predictions
 from mnist_mlp.machine import cpu
+from mnist_mlp.pipeline import experiments
 from mnist_mlp.report import figures
 from mnist_mlp.tracking import metadata
 from mnist_mlp.tracking.live import Live
@@ -35,10 +39,11 @@ from mnist_mlp.training import outputs
 from mnist_mlp.training.outputs import CURVES, METRICS, Origin, Outputs, Replicate
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
+    from matplotlib.figure import Figure
     from mlflow.entities import Run
 
+HARDEST = 24  # test images that are drawn
 PACKAGES = ("tensorflow", "keras", "numpy", "mlflow", "dvc")
 
 
@@ -74,7 +79,7 @@ class Log:
             def step() -> bool:
                 results = outputs.read(folder)
                 finish(store, run, self.variant, self.dataset, results, seconds, origins)
-                if Path(os.environ.get("DVC_ROOT", ".")).resolve() == Path.cwd():  # not in a temporary copy
+                if experiments.in_checkout():
                     store.mark(run)
                 return True
 
@@ -218,7 +223,7 @@ def finish(
         store.end(nested[seed], "FINISHED")
 
     with tempfile.TemporaryDirectory() as folder:
-        _write_artifacts(results, f"{variant.study}: {run.info.run_name}", Path(folder))
+        _write_artifacts(variant, results, f"{variant.study}: {run.info.run_name}", Path(folder))
         store.keep(run, Path(folder))
     store.end(run, "FINISHED")
 
@@ -231,12 +236,34 @@ def _origin_tags(store: Store, origin: Origin | None) -> dict[str, str]:
     return {"replicate": f"taken from {origin.label}"} | known
 
 
-def _write_artifacts(results: Outputs, title: str, folder: Path) -> None:
+def _write_artifacts(variant: Variant, results: Outputs, title: str, folder: Path) -> None:
     numbers = {"parameters": results.parameters, "replicates": results.finals.to_dict("records")}
     (folder / "history.csv").write_bytes(metadata.history_csv(results).encode())
     (folder / "metrics.json").write_bytes((json.dumps(numbers, indent=2) + "\n").encode())
-    for metric in ("accuracy", "loss"):
-        figures.save(figures.learning_curves(results.history, metric, title), folder / "figures" / f"{metric}.png")
+    drawn = {
+        "accuracy": figures.learning_curves(results.history, "accuracy", title),
+        "loss": figures.learning_curves(results.history, "loss", title),
+    }
+    if (variant.folder / "probabilities.npy").exists() and (paths.PREPARED / "pixels/test.npy").exists():
+        drawn["errors"] = _errors(variant, title)
+    for name, figure in drawn.items():
+        figures.save(figure, folder / "figures" / f"{name}.png")
+
+
+def _errors(variant: Variant, title: str) -> "Figure":
+    """Draw the confusion matrix over all replicates, and the test images whose own class gets the least probability."""
+    labels = predictions.read_labels(paths.PREPARED / "labels/test.npy")
+    images = files.read_array(paths.PREPARED / "pixels/test.npy", mapped=True)
+    probabilities = outputs.read_probabilities(variant, len(labels), int(labels.max()) + 1)
+    replicates, _, classes = probabilities.shape
+    counts = np.bincount((labels.astype(int) * classes + probabilities.argmax(axis=2)).ravel(), minlength=classes**2)
+    shown = replicates * np.bincount(labels, minlength=classes)[:, None]
+    mean = probabilities.mean(axis=0)
+    hardest = np.argsort(mean[np.arange(len(labels)), labels], kind="stable")[:HARDEST]
+    names = [f"{labels[i]} as {mean[i].argmax()}" for i in hardest]
+    return figures.errors(
+        counts.reshape(classes, classes) / np.maximum(shown, 1), np.stack([images[i] for i in hardest]), names, title
+    )
 
 
 def _names(variant: Variant) -> dict[str, str]:

@@ -73,6 +73,15 @@ def test_a_map_of_next_to_no_differences_does_not_shout():
     assert abs(shades[1] - shades[0]) < 0.02
 
 
+def test_what_a_variant_gets_wrong_is_drawn_with_no_error_and_with_some():
+    images, names = np.zeros((7, 8, 6)), [str(i) for i in range(7)]
+    for confusion in (np.eye(3), np.array([[0.9, 0.1, 0], [0, 1, 0], [0.0004, 0, 0.9996]])):
+        matrix, gallery = figures.errors(confusion, images, names, "a title").axes
+        written = [text.get_text() for text in matrix.texts]
+        assert written == (["100.0"] * 3 if confusion[0, 0] == 1 else ["90.0", "10.0", "100.0", "100.0"])
+        assert [text.get_text() for text in gallery.texts] == names
+
+
 def test_the_reports_figures_have_content_and_the_width_for_a_readme(root):
     for name in [*FIGURES, figures.map_name("techniques"), figures.map_name("penalties"),
                  figures.interaction_name("techniques")]:  # fmt: skip
