@@ -1,13 +1,16 @@
 """Draw and write the comparison of all variants.
 
 Reads what evaluate wrote to reports/ and the published figures; writes reports/comparison.html, comparison.md and
-figures/. `mnist-mlp readme` puts the results into README.md and docs/.
+figures/. `mnist-mlp readme` puts the results into README.md and docs/. Under DVC the runs in MLflow then agree with what
+was compared: an experiment whose training came from the cache has its run.
 """
 
-from mnist_mlp.pipeline.stage import run
+from mnist_mlp.pipeline.stage import STAGE, check_inputs, run
 
 
 def main() -> None:
+    import os
+
     from mnist_mlp import config, files, paths
     from mnist_mlp.pipeline import committed
     from mnist_mlp.report import figures, html, markdown, results, terminal
@@ -42,6 +45,11 @@ def main() -> None:
         files.write(paths.REPORTS / name, text)
     print("\n".join([*terminal.lines(read), *committed.lines(params)]))
     print(f"everything: {paths.REPORTS / 'comparison.html'}; curves: `make ui`, or `dvc plots show`")
+    if STAGE in os.environ:
+        check_inputs()
+        from mnist_mlp.tracking import agreement
+
+        agreement.after_comparison(params)
 
 
 if __name__ == "__main__":

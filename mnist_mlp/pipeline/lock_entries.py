@@ -27,6 +27,14 @@ def read() -> dict[str, str]:
     return {text.partition(":\n")[0].strip(" '\""): text for text in texts if text.strip()}
 
 
+def digests(stage: str) -> dict[str, str]:
+    """Return the md5 of each output of a stage, by path, without parsing the rest; none if dvc.lock doesn't know it."""
+    from ruamel.yaml import YAML
+
+    entry = YAML(typ="safe", pure=True).load(read().get(stage, "")) or {}
+    return {out["path"]: out["md5"] for body in entry.values() for out in body.get("outs", [])}
+
+
 def write(entries: dict[str, str]) -> None:
     """Have dvc.lock hold these entries in this order, and be absent if there are none."""
     if not entries:

@@ -66,21 +66,24 @@ def restore(store: Store, trained: Trained) -> Literal["created", "completed"]:
 
 
 def restore_experiment(
-    store: Store, trained: Trained, experiment: Experiment, others: Collection[str] = ()
+    store: Store, trained: Trained, experiment: Experiment, others: Collection[str] | None = None
 ) -> Literal["created", "unchanged"]:
     """Make the run of an experiment that trained nothing; note the commit of one that has a run, and a new name.
 
-    others: the experiments' names; a run of the same results under none of them was renamed. An experiment that changed
-    other variants has theirs, and gets none for its candidate."""
-    tags = {"dvc.experiment": experiment.name, "dvc.baseline": experiment.baseline, "dvc.revision": experiment.revision}
+    others: all experiments' names; a run of the same results under none of them was renamed. None: don't look for that.
+    An experiment that changed other variants has theirs, and gets none for its candidate. Its commit is empty until it
+    has ended."""
+    tags = {"dvc.experiment": experiment.name, "dvc.baseline": experiment.baseline}
+    commit = {"mlflow.source.git.commit": experiment.revision} if experiment.revision else {}
+    tags |= {"dvc.revision": experiment.revision} if experiment.revision else {}
     for run in store.find(**{"dvc.baseline": experiment.baseline}):
         name, same = run.data.tags.get("dvc.experiment"), run.data.tags.get("results") == trained.results
         own = name == experiment.name and (same or run.data.tags.get("study") != CANDIDATE)
-        if own or (same and name not in others):
+        if own or (same and others is not None and name not in others):
             named = {"mlflow.runName": experiment.name} if run.info.run_name == name else {}
             store.log(run, tags=tags | named)
             return "unchanged"
-    tags |= trained.tags | {"source": "experiment", "mlflow.source.git.commit": experiment.revision}
+    tags |= trained.tags | trained.identity | commit | {"source": "experiment"}
     run = start(store, trained.variant, trained.dataset, tags, experiment.name)
     finish(store, run, trained.variant, trained.dataset, trained.outputs, {})
     return "created"

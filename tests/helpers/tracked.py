@@ -7,7 +7,7 @@ import contextlib
 import json
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,8 +107,10 @@ def write_reports(variants: list[config.Variant]) -> None:
     (paths.REPORTS / "metrics.json").write_text('{"dataset": "mnist"}')
 
 
-def write_lock(variants: list[config.Variant], champion: bool = False) -> None:
-    """Write dvc.lock as DVC does once these are trained and what is in reports/ is made. champion: it too."""
+def write_lock(variants: list[config.Variant], champion: bool = False, reported: Sequence[str] = ()) -> None:
+    """Write dvc.lock as DVC does once these are trained and what is in reports/ is made. champion: it too.
+
+    reported: more reports of `evaluate`."""
     raw = YAML(typ="safe").load(paths.PARAMS.read_text())
     data, code = _entry(paths.PREPARED), _entry(paths.TRAINING_CODE)
     stages = {"preprocess": {"cmd": "...", "outs": [data]}}
@@ -128,7 +130,7 @@ def write_lock(variants: list[config.Variant], champion: bool = False) -> None:
             "deps": [data, code], "params": {"params.yaml": keys | {"software": raw["software"]}},
             "outs": [_entry(variant.folder)],
         }  # fmt: skip
-    tables = [paths.REPORTS / name for name in ("history.csv", "results.csv")]
+    tables = [paths.REPORTS / name for name in ("history.csv", "results.csv", *reported)]
     if all(path.exists() for path in tables):
         stages["evaluate"] = {"deps": [_entry(paths.PARAMS)], "outs": [_entry(path) for path in tables]}
     if (paths.REPORTS / "comparison.md").exists():

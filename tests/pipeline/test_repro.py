@@ -117,12 +117,24 @@ def test_what_is_trained_is_logged(project, monkeypatch):
     assert {run.info.status for run in runs} == {"FINISHED"}
     for parent in parents:
         assert sum(run.data.tags.get("mlflow.parentRunId") == parent.info.run_id for run in runs) == 2
-        assert len(store.client.list_artifacts(parent.info.run_id, "figures")) == 2
+        drawn = [file.path for file in store.client.list_artifacts(parent.info.run_id, "figures")]
+        assert drawn == [f"figures/{name}.png" for name in ("accuracy", "errors", "loss")]
         assert 0 < parent.data.metrics["test_accuracy"] < 1
         assert 1 in [point.step for point in store.client.get_metric_history(parent.info.run_id, "val_accuracy")]
         assert parent.data.tags["dataset"] == "mnist-sample"
         assert parent.data.params["activation"]
     assert {run.data.tags["study"] for run in parents} == {"architectures", "techniques", "penalties", "candidate"}
+
+
+def test_a_run_tells_how_to_load_its_model(project):
+    entries = YAML(typ="safe").load((project.folder / "dvc.lock").read_text())["stages"]
+    kept = {out["path"]: out["md5"] for entry in entries.values() for out in entry["outs"]}
+    for run in project.runs("tags.kind = 'variant'"):
+        md5 = kept[f"models/{run.data.tags['study']}/{run.data.tags['variant']}"]
+        note = run.data.tags["mlflow.note.content"]
+        assert run.data.tags["dvc.md5"] == md5 and note.endswith(f"`{md5}`.")
+    (line,) = re.findall("^    (import keras; .*)", note, re.MULTILINE)
+    assert "(None, 10)" in project.run("python", "-c", f"{line}; print(model.output_shape)")
 
 
 def test_editing_one_level_reruns_its_own(project):
@@ -236,17 +248,28 @@ def test_an_experiment_runs_three_stages_and_comes_back_from_the_cache(project):
     assert project.ran(output) == ["train-candidate", "evaluate", "compare"]
     assert "\ncandidate: activation tanh (committed: relu), epochs 2 (committed: 1)\n" in output
     tanh = project.digests("models/candidate")
+    (trained,) = current_candidates(project)
     take_back(project, output, "back to the committed candidate: ")
     assert project.digests("models/candidate") != tanh
-    output = project.run("dvc", "exp", "run", "-S", "activation=tanh", "-S", "epochs=2")
+    output = project.run("dvc", "exp", "run", "-n", "again", "-S", "activation=tanh", "-S", "epochs=2")
     assert project.digests("models/candidate") == tanh
     assert "train-candidate" not in project.ran(output)
     assert "is cached - skipping run" in output
+    (cached,) = current_candidates(project)  # is there at once
+    assert (cached.info.run_name, cached.info.status, cached.data.tags["restored"]) == ("again", "FINISHED", "true")
+    assert cached.data.metrics["test_accuracy"] == trained.data.metrics["test_accuracy"]
+    accuracy, place = f"{cached.data.metrics['test_accuracy']:.2%} [", cached.data.tags["place"]
+    assert re.fullmatch(r"\d+ of \d+, \d+ to \d+", place) and cached.data.tags["interval"].startswith(accuracy)
     (show,) = re.findall(r"^dvc exp show .*", (ROOT / "README.md").read_text(), re.MULTILINE)
     table = project.run("sh", "-c", show, COLUMNS="1000")
     assert "tanh" in table and not re.search(r"[0-9a-f]{32}", table)  # columns of digests made it 700 wide
     assert max(map(len, table.splitlines())) < 200
     take_back(project, output, "back to the committed candidate: ")
+
+
+def current_candidates(project) -> list:
+    """Return the candidate's runs that are current."""
+    return project.runs("tags.study = 'candidate' and tags.kind = 'variant' and tags.current = 'true'")
 
 
 def take_back(project, output: str, words: str) -> None:

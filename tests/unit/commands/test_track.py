@@ -9,6 +9,7 @@ from mnist_mlp import config, paths
 from mnist_mlp.commands import track
 from mnist_mlp.errors import UserError
 from mnist_mlp.pipeline import experiments
+from mnist_mlp.pipeline.digests import md5
 from mnist_mlp.tracking import registry
 from mnist_mlp.tracking import runs as tracking
 from tests.helpers.params import PARAMS
@@ -72,6 +73,27 @@ def test_the_runs_that_dvc_lock_knows_are_current_and_no_others(tracked_checkout
     track.main()
     assert current() == [CANDIDATE_NAME]
     assert len(runs()) == 3
+
+
+def test_current_runs_tell_place_interval_and_dvcs_md5(tracked_checkout):
+    for variant in SOME[1:]:
+        write_outputs(variant)
+    write_reports(SOME[1:])
+    ranks = "study,variant,rank,rank_low,rank_high,test_accuracy,low,high\n"
+    ranks += "techniques,l1-tanh,2,1,2,0.9,0.88,0.92\ncandidate,candidate,1,,,0.95,,\n"
+    (paths.REPORTS / "variants.csv").write_text(ranks)
+    (paths.REPORTS / "metrics.json").write_text('{"dataset": "mnist", "distinct_models": 2}')
+    write_lock(SOME[1:], reported=["variants.csv"])
+    track.main()
+    told = {run.data.tags["study"]: run.data.tags for run in runs()}
+    places = {study: (tags["place"], tags["interval"]) for study, tags in told.items()}
+    assert places == {
+        "techniques": ("2 of 2, 1 to 2", "90.00% [88.00, 92.00]"),
+        "candidate": ("1 of 2", "95.00%"),  # of one seed
+    }
+    for variant in SOME[1:]:
+        tags, kept = told[variant.study], md5(variant.folder)
+        assert tags["dvc.md5"] == kept and tags["mlflow.note.content"].endswith(f"`{kept}`.")
 
 
 def test_a_training_in_a_temporary_copy_is_not_current(tracked_checkout, monkeypatch, tmp_path):
