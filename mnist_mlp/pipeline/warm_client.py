@@ -1,8 +1,9 @@
 """Run stages in forks of a warm process, which has imported TensorFlow, MLflow and all else that takes seconds.
 
 The first training that a `dvc` runs starts the warm process (warm_server.py), which ends with this `dvc`, its owner.
-The stage's own process then is a client: it hands over its arguments, folder, environment and standard streams, passes
-signals on, and exits as its fork does. If any of it can't work, the stage runs by itself, to the same bytes.
+With MNIST_MLP_OWNER=$$ it ends with the shell instead, and every `dvc` of that has it. The stage's own process then
+is a client: it hands over its arguments, folder, environment and standard streams, passes signals on, and exits as its
+fork does. If any of it can't work, the stage runs by itself, to the same bytes.
 
 Only the standard library is imported here, since every stage waits for it.
 """
@@ -10,12 +11,14 @@ Only the standard library is imported here, since every stage waits for it.
 import contextlib
 import json
 import os
+import select
 import signal
 import socket
 import struct
 import sys
 from typing import Any
 
+OWNER = "MNIST_MLP_OWNER"  # the variable with the number of the process that the warm process ends with
 SHELLS = {"sh", "bash", "dash", "zsh", "ksh", "fish"}
 MESSAGE = 100  # bytes of an answer, at most
 
@@ -23,7 +26,8 @@ MESSAGE = 100  # bytes of an answer, at most
 def run_forked(module: str, starts_server: bool) -> None:
     """Run a stage in a fork of the warm process, and exit as the fork does. Return if the stage must run by itself.
 
-    module: the stage's; starts_server: start the warm process if there is none. Raises UserError if it is killed.
+    module: the stage's; starts_server: start the warm process if there is none. Raises UserError if it is killed, or
+    if OWNER is no number.
     """
     if not hasattr(os, "pidfd_open"):  # Linux has it
         return
@@ -36,6 +40,7 @@ def run_forked(module: str, starts_server: bool) -> None:
         return
     _pass_signals_on(connection)
     try:
+        _wait(connection)
         code = int(connection.recv(MESSAGE))
     except (OSError, ValueError):
         from mnist_mlp.errors import UserError
@@ -50,7 +55,7 @@ def run_forked(module: str, starts_server: bool) -> None:
 
 def _connect(starts_server: bool) -> socket.socket:
     """Return a connection to the owner's warm process, by an abstract socket. Raise OSError if there is none."""
-    owner = _owner()
+    owner = _find_owner()
     address = "\0mnist-mlp {} {} {} {}".format(os.getuid(), *owner, os.readlink("/proc/self/ns/pid"))
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
@@ -67,16 +72,42 @@ def _connect(starts_server: bool) -> socket.socket:
     return connection
 
 
-def _owner() -> tuple[int, int]:
+def _find_owner() -> tuple[int, int]:
+    """Return the number and the start time of the process that OWNER names, or else of the `dvc` that runs this one.
+
+    Raises OSError if there is none, UserError if OWNER is no number."""
+    named = os.environ.get(OWNER)
+    if not named:
+        return _find_dvc()
+    if not named.isdecimal():
+        from mnist_mlp.errors import UserError
+
+        raise UserError(f"{OWNER}: found {named!r}; allowed: the number of a process, as $$ is the shell's; unset it")
+    return int(named), int(_stat(int(named))[1][19])
+
+
+def _find_dvc() -> tuple[int, int]:
     """Return the number and the start time of the nearest ancestor that is no shell. Raise OSError if there is none."""
     pid = os.getppid()
     while True:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            name, _, rest = file.read().partition("(")[2].rpartition(") ")
-        fields = rest.split()
+        name, fields = _stat(pid)
         if name not in SHELLS:
             return pid, int(fields[19])
         pid = int(fields[1])
+
+
+def _stat(pid: int) -> tuple[str, list[str]]:
+    """Return a process's name, and what /proc tells of it from its state on. Raise OSError if there is none."""
+    with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+        name, _, rest = file.read().partition("(")[2].rpartition(") ")
+    return name, rest.split()
+
+
+def _wait(connection: socket.socket) -> None:
+    """Wait for the stage's end. Exit if `dvc` ends first: the warm process, if it is a shell's, outlives that."""
+    dvc = os.pidfd_open(_find_dvc()[0])
+    if connection.fileno() not in select.select([connection.fileno(), dvc], [], [])[0]:
+        sys.exit(1)
 
 
 def _start_server(address: str, owner: tuple[int, int]) -> None:
@@ -85,7 +116,7 @@ def _start_server(address: str, owner: tuple[int, int]) -> None:
 
     script, pidfd = os.path.join(os.path.dirname(__file__), "warm_server.py"), os.pidfd_open(owner[0])
     try:
-        if _owner() != owner:  # the descriptor may be another process's of that number
+        if _find_owner() != owner:  # the descriptor may be another process's of that number
             raise ProcessLookupError
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
             listener.bind(address)

@@ -35,7 +35,7 @@ LIBRARIES = (
 )
 SETTINGS = ("mnist_mlp/training/environment.py", "mnist_mlp/tracking/environment.py")  # each has a `configure`
 FILES = (*SETTINGS, *(f"mnist_mlp/pipeline/{name}.py" for name in ("stage", "warm_client", "warm_server")))
-VOLATILE = {"DVC_STAGE", "_"}  # variables in which the environments of one owner's stages differ
+VOLATILE = ("DVC_", "OLDPWD", "PWD", "SHLVL")  # variables that begin so differ among one owner's stages, and `_`
 REQUEST = 1 << 20  # bytes, at most
 PATIENCE = 5.0  # seconds to wait for a client's request
 GRACE = 10.0  # seconds between a fork's SIGTERM and its SIGKILL
@@ -177,7 +177,8 @@ def find_conditions(environment: dict[str, str], python: list[str], folder: str)
     for name in FILES:
         with open(os.path.join(folder, name), "rb") as file:
             contents.append(file.read())
-    return [{name: value for name, value in environment.items() if name not in VOLATILE}, python, contents]
+    variables = {name: value for name, value in environment.items() if name != "_" and not name.startswith(VOLATILE)}
+    return [variables, python, contents]
 
 
 def run_stage(request: dict[str, Any], streams: list[int], alive: int) -> int:

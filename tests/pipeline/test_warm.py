@@ -148,6 +148,36 @@ def test_no_process_is_left_whatever_is_killed(ending, probes):
         assert output.count("interrupted: nothing of this stage was recorded") == 1
 
 
+def test_a_shells_warm_process_serves_one_dvc_after_another_and_ends_with_the_shell(probes):
+    """Even then no stage goes on without its dvc."""
+    write(probes, ["python -m stages.probe first", "python -m stages.probe waits"])
+    shell = subprocess.Popen(["sleep", "1000"])
+    owner = {"MNIST_MLP_OWNER": str(shell.pid)}
+    lines = told(probes.run("dvc", "repro", "stage0", **owner))
+    (server,) = servers(probes.folder)
+    process = subprocess.Popen(
+        ["dvc", "repro"], cwd=probes.folder, env=probes.environment | owner, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    lines.append(next(line.strip() for line in process.stdout if line.startswith("waits")))
+    assert lines == [f"{name} fork of {server.pid} old code" for name in ("first", "waits")]
+    process.kill()
+    process.communicate(timeout=30)
+    assert not forks(probes.folder) and servers(probes.folder) == [server]
+    shell.kill()
+    shell.wait()
+    assert ended(probes)
+
+
+def test_an_owner_that_is_no_process_is_refused_in_a_line(probes):
+    write(probes, ["python -m stages.probe one"])
+    output = probes.run("dvc", "repro", status=None, MNIST_MLP_OWNER="$$")
+    assert (
+        "error: MNIST_MLP_OWNER: found '$$'; allowed: the number of a process, as $$ is the shell's; unset it" in output
+    )
+    assert "Traceback" not in output
+
+
 TWO = """
 import os, subprocess
 for running in [subprocess.Popen(["python", "-m", "stages.probe", name], env=os.environ | {"DVC_STAGE": name})
