@@ -2,117 +2,20 @@
 
 import json
 import os
-import queue
 import re
-import shutil
 import signal
 import subprocess
-import sys
-import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 
-from tests.helpers.project import Project, forks, made_once, processes
+from tests.helpers.cluster import Talker, cluster, ended, kill_worker, nothing_to_do, runs, started, state
+from tests.helpers.hosts import QUICK
+from tests.helpers.project import Project, made_once, processes
 
 pytestmark = pytest.mark.slow
-OUTPUTS = ("data", "models", "reports")
-QUICK = {  # what is lost is noticed in seconds
-    "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "11s",
-    "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "5s",
-    "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "10s",
-}
-
-
-def cluster(project: Project, *words: str, status: int = 0, **environment: str) -> str:
-    return project.run("python", "-m", "mnist_mlp", "cluster", *words, status=status, **environment)
-
-
-def state(project: Project) -> tuple[bytes, dict[str, bytes]]:
-    """dvc.lock and every output."""
-    return (project.folder / "dvc.lock").read_bytes(), project.visible(*OUTPUTS)
-
-
-def runs(project: Project) -> set:
-    """Return name, digest and metrics' names of what MLflow holds for each variant and for the reports.
-
-    A stage that is interrupted after its run has ended is run again, and leaves two runs that are the same."""
-    project.run("python", "-m", "mnist_mlp", "track")
-    own = [run for run in project.store().find() if "mlflow.parentRunId" not in run.data.tags]
-    return {
-        (run.info.run_name, run.data.tags.get("results", ""), frozenset(run.data.metrics.keys() - {"training_seconds"}))
-        for run in own
-    }
-
-
-def nothing_to_do(project: Project) -> bool:
-    return not project.ran(project.run("dvc", "repro"))
-
-
-def started(output: str) -> list[str]:
-    return re.findall(r"^(\S+)  started on", output, re.M)
-
-
-def ended(output: str) -> list[str]:
-    return re.findall(r"^\[\d+/\d+\] (\S+)  [\d.]+ s on", output, re.M)
-
-
-class Talker:
-    """A command that runs while its lines are read. folder: where; before: words before it."""
-
-    def __init__(self, project: Project, *words: str, before: tuple[str, ...] = (), **environment: str):
-        self.process = subprocess.Popen(
-            [*before, "python", "-m", "mnist_mlp", "cluster", *words], cwd=project.folder, text=True,
-            start_new_session=True,
-            env=project.environment | {"PYTHONUNBUFFERED": "1"} | environment,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        self.lines: list[str] = []
-        self.fresh: queue.Queue = queue.Queue()
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self) -> None:
-        for line in self.process.stdout:
-            self.lines.append(line)
-            self.fresh.put(line)
-        self.fresh.put("")
-
-    def until(self, pattern: str, seconds: float = 120) -> re.Match:
-        """The first line from now that a pattern is found in."""
-        end = time.monotonic() + seconds
-        while True:
-            line = self.fresh.get(timeout=max(0.1, end - time.monotonic()))
-            assert line, "".join(self.lines)
-            if found := re.search(pattern, line):
-                return found
-
-    def end(self, status: int = 0, seconds: float = 300) -> str:
-        self.process.wait(seconds)
-        time.sleep(0.2)
-        assert self.process.returncode == status, "".join(self.lines)
-        return "".join(self.lines)
-
-
-def kill_worker(folder: Path) -> None:
-    """Kill a Dask worker's process that trains in a checkout below a folder."""
-    end = time.monotonic() + 60
-    while not (forks(folder) and (clients := processes(folder, lambda words: "stages.train" in words))):
-        assert time.monotonic() < end, "nothing is trained"
-        time.sleep(0.1)
-    time.sleep(1)
-    runner = next(process for process in clients[0].parents() if "mnist_mlp.cluster.stage_runner" in process.cmdline())
-    os.kill(runner.ppid(), signal.SIGKILL)
-
-
-@pytest.fixture(scope="module")
-def sequential(fresh_project, tmp_path_factory) -> Project:
-    """A copy of the sequential run, what it holds in `.state` and `.runs`."""
-    copy = Project.at(shutil.copytree(fresh_project.folder, tmp_path_factory.mktemp("sequential") / "project"))
-    copy.state, copy.runs = state(copy), runs(copy)
-    return copy
 
 
 @pytest.fixture(scope="module")
@@ -286,126 +189,14 @@ def test_no_worker_and_one_with_another_version_are_refused_before_anything_star
     assert re.fullmatch(r"error: worker tcp://\S+: found keras 0\.0\.1; allowed: 3\.\S+, as here; install .*\n", output)
 
 
-SERVER = """
-import http.server, pathlib, sys
-class Handler(http.server.SimpleHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    def do_PUT(self):
-        path = pathlib.Path(self.translate_path(self.path))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        content = b""
-        if "chunked" in self.headers.get("Transfer-Encoding", ""):
-            while size := int(self.rfile.readline(), 16):
-                content += self.rfile.read(size)
-                self.rfile.readline()
-            self.rfile.readline()
-        else:
-            content = self.rfile.read(int(self.headers["Content-Length"]))
-        partial = path.with_name(f"{path.name}.{id(self)}")
-        partial.write_bytes(content)
-        partial.replace(path)
-        self.send_response(201)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-    do_POST = do_PUT
-    def log_message(self, *words):
-        pass
-http.server.ThreadingHTTPServer((sys.argv[1], 8000), lambda *a: Handler(*a, directory=sys.argv[2])).serve_forever()
-"""
-
-
-class Hosts:
-    """Network namespaces with addresses of their own, on one bridge; processes started in them end with it."""
-
-    def __init__(self, folder: Path, names: list[str]):
-        self.folder, self.names, self.processes = folder, names, []
-        self.prefix = f"m{os.getpid() % 10000}"
-        self.addresses = {name: f"10.203.7.{number}" for number, name in enumerate(names, 1)}
-        try:
-            self._connect(names)
-        except OSError:
-            self.close()
-            raise
-
-    def _connect(self, names: list[str]) -> None:
-        hub = self.space(names[0])
-        for name in names:
-            self._ip("netns", "add", self.space(name))
-            self._ip("-n", self.space(name), "link", "set", "lo", "up")
-        self._ip("-n", hub, "link", "add", "bridge", "type", "bridge")
-        self._ip("-n", hub, "addr", "add", f"{self.addresses[names[0]]}/24", "dev", "bridge")
-        self._ip("-n", hub, "link", "set", "bridge", "up")
-        for name in names[1:]:
-            space = self.space(name)
-            self._ip("-n", hub, "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", space)
-            self._ip("-n", hub, "link", "set", name, "master", "bridge", "up")
-            self._ip("-n", space, "addr", "add", f"{self.addresses[name]}/24", "dev", "eth0")
-            self._ip("-n", space, "link", "set", "eth0", "up")
-
-    @staticmethod
-    def _ip(*words: str) -> None:
-        done = subprocess.run(["ip", *words], capture_output=True, text=True)
-        if done.returncode:
-            raise OSError(done.stderr)
-
-    def space(self, name: str) -> str:
-        return f"{self.prefix}-{name}"
-
-    def inside(self, name: str) -> tuple[str, ...]:
-        """Words before a command that is to run on a host, under its name."""
-        script = f'hostname {name} && exec "$@"'
-        return "ip", "netns", "exec", self.space(name), "unshare", "--uts", "sh", "-c", script, "sh"
-
-    def start(self, name: str, *command: str, **environment: str) -> None:
-        folder = self.folder / name
-        folder.mkdir(exist_ok=True)
-        own = {key: value for key, value in os.environ.items() if not key.startswith(("DVC_", "MLFLOW_", "MNIST_"))}
-        path = f"{Path(sys.executable).parent}{os.pathsep}{own['PATH']}"
-        with (folder / "log").open("a") as log:
-            process = subprocess.Popen(
-                [*self.inside(name), *command], cwd=folder, env=own | QUICK | {"PATH": path} | environment,
-                stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
-        self.processes.append(process)
-
-    def cut_off(self, name: str) -> None:
-        self._ip("-n", self.space(self.names[0]), "link", "set", name, "down")
-
-    def close(self) -> None:
-        for process in self.processes:
-            subprocess.run(["pkill", "-9", "-s", str(process.pid)], check=False)
-            process.wait()
-        for name in self.names:
-            with suppress(OSError):
-                self._ip("netns", "del", self.space(name))
-
-
-@pytest.fixture
-def hosts(tmp_path):
-    try:
-        made = Hosts(tmp_path, ["hub", "one", "two"])
-    except OSError as error:
-        pytest.skip(f"network namespaces are not allowed here: {error}")
-    yield made
-    made.close()
-
-
 def test_three_hosts_one_cut_off_and_one_killed(hosts, tmp_path, sequential):
     """A scheduler, a remote over HTTP and the caller on a host; two hosts with a worker each, and nothing in common."""
-    hub = hosts.addresses["hub"]
-    (tmp_path / "server.py").write_text(SERVER)
-    hosts.start("hub", sys.executable, str(tmp_path / "server.py"), hub, str(tmp_path / "hub"))
-    hosts.start("hub", "dask", "scheduler", "--host", hub, "--port", "8786", "--no-dashboard")
-    time.sleep(3)
-    for name in ("one", "two"):
-        own = {"MNIST_MLP_SCRATCH": str(tmp_path / name / "scratch"), "DVC_SITE_CACHE_DIR": str(tmp_path / name / "db")}
-        hosts.start(name, "dask", "worker", f"tcp://{hub}:8786", "--nthreads", "1", "--no-dashboard", **own)
-    time.sleep(5)
+    address = hosts.start_dask("one", "two")
     project = Project(tmp_path / "caller")
-    project.run("dvc", "remote", "add", "--default", "there", f"http://{hub}:8000")
+    project.run("dvc", "remote", "add", "--default", "there", hosts.start_http())
     project.run("dvc", "remote", "modify", "there", "method", "PUT")
 
-    talker = Talker(project, "--scheduler", f"tcp://{hub}:8786", before=hosts.inside("hub"), **QUICK)
+    talker = Talker(project, "--scheduler", address, before=hosts.inside("hub"), **QUICK)
     cut = talker.until(r"(train-\S+)  started on one")[1]
     time.sleep(2)
     hosts.cut_off("one")

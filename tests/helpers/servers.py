@@ -54,13 +54,13 @@ class MlflowServer:
 
     folder: where it keeps artifacts. address: names a user and a password, as a server behind a proxy needs them."""
 
-    def __init__(self, database: str, folder: Path):
+    def __init__(self, database: str, folder: Path, host: str = "127.0.0.1"):
         self.port = free_port()
-        self.shown = f"http://127.0.0.1:{self.port}"
-        self.address = f"http://me:{PASSWORD}@127.0.0.1:{self.port}"
+        self.shown = f"http://{host}:{self.port}"
+        self.address = f"http://me:{PASSWORD}@{host}:{self.port}"
         self.log = folder.with_suffix(".log")
         self.command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", database, "--workers", "1",
-                        "--artifacts-destination", folder, "--port", str(self.port)]  # fmt: skip
+                        "--artifacts-destination", folder, "--host", host, "--port", str(self.port)]  # fmt: skip
 
     def __enter__(self) -> Self:
         quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
@@ -92,10 +92,14 @@ class MlflowServer:
             return json.load(answer)
 
     def candidates(self) -> list[dict]:
-        """Return the candidate's runs, asked for as any client would."""
+        """Return the candidate's runs."""
+        return self.runs("tags.kind = 'variant' and tags.study = 'candidate'")
+
+    def runs(self, query: str) -> list[dict]:
+        """Return the runs that a filter finds, asked for as any client would."""
         experiment = self.ask("experiments/search", {"max_results": 10})["experiments"]
         numbers = [found["experiment_id"] for found in experiment if found["name"] == "mnist-mlp"]
-        search = {"experiment_ids": numbers, "filter": "tags.kind = 'variant' and tags.study = 'candidate'"}
+        search = {"experiment_ids": numbers, "filter": query}
         return self.ask("runs/search", search).get("runs", []) if numbers else []
 
 
