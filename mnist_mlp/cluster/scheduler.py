@@ -34,10 +34,11 @@ LATER = 5.0  # seconds between looks at a cluster that is silent
 class Outcome:
     """What came of a run.
 
-    total: how many stages were out of date. done: the results of finished stages, as worker.py says. failed: the last
-    lines of those that failed. skipped: those not run because of that. remote: whether outputs came by DVC's remote.
-    interrupted: by Ctrl-C."""
+    name: the run's, which trainings find in the variable MNIST_MLP_CLUSTER. total: how many stages were out of date.
+    remote: whether outputs come by DVC's remote. done: the results of finished stages, as worker.py says. failed: the
+    last lines of those that failed. skipped: those not run because of that. interrupted: by Ctrl-C."""
 
+    name: str = field(default_factory=lambda: f"mnist-mlp-{uuid.uuid4().hex[:8]}")
     total: int = 0
     remote: bool = False
     done: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -66,7 +67,8 @@ def run(targets: list[str], jobs: int | None, scheduler: str | None) -> Outcome:
             due = plan.make(targets)
         if scheduler:
             _push(due)
-        run = _Run(client, due, _checkouts(due, bool(scheduler)), bool(scheduler))
+        outcome = Outcome(total=len(due.steps), remote=bool(scheduler))
+        run = _Run(client, due, _checkouts(due, outcome), outcome)
         try:
             run.work()
         except KeyboardInterrupt:
@@ -90,7 +92,7 @@ def _push(due: Plan) -> None:
             raise UserError(f"DVC's remote {due.remote}: {words}; try `dvc push`") from None
 
 
-def _checkouts(due: Plan, remote: bool) -> Any:
+def _checkouts(due: Plan, outcome: Outcome) -> Any:
     """Return the plugin that lays out checkouts on Dask's workers."""
     import cloudpickle
 
@@ -99,14 +101,16 @@ def _checkouts(due: Plan, remote: bool) -> Any:
     for module in (worker, git):
         cloudpickle.register_pickle_by_value(module)
     space = asdict(workspace.take(due.uncached))
-    if not remote:
-        here = {"DVC_ROOT": str(Path.cwd())}
-        return worker.Checkouts(**space, environment=here, scratch=str(SCRATCH.absolute()), cache=due.cache)
+    own = {"MNIST_MLP_CLUSTER": outcome.name}
+    if not outcome.remote:
+        own["DVC_ROOT"] = str(Path.cwd())
+        return worker.Checkouts(**space, environment=own, scratch=str(SCRATCH.absolute()), cache=due.cache)
     lines = [f"[core]\n    remote = {due.remote}\n", f"['remote \"{due.remote}\"']\n"]
     lines += [f'    {key} = "{value}"\n' for key, value in due.remote_settings.items() if not _secret(key)]
     server = os.environ.get("MLFLOW_TRACKING_URI", "")
     store = server if server.startswith("http") else "sqlite:///mlruns/mlflow.db"  # one that nobody reads
-    return worker.Checkouts(**space, environment={"MLFLOW_TRACKING_URI": store}, config="".join(lines), remote=True)
+    own["MLFLOW_TRACKING_URI"] = store
+    return worker.Checkouts(**space, environment=own, config="".join(lines), remote=True)
 
 
 def _secret(key: str) -> bool:
@@ -117,11 +121,9 @@ def _secret(key: str) -> bool:
 class _Run:
     """The tasks of one run. cores: what the cluster has, and what its largest worker has."""
 
-    def __init__(self, client: "Client", due: Plan, checkouts: Any, remote: bool):
-        self.client, self.checkouts = client, checkouts
+    def __init__(self, client: "Client", due: Plan, checkouts: Any, outcome: Outcome):
+        self.client, self.checkouts, self.outcome, self.name = client, checkouts, outcome, outcome.name
         self.entries = Entries(due.order)
-        self.outcome = Outcome(len(due.steps), remote)
-        self.name = f"mnist-mlp-{uuid.uuid4().hex[:8]}"
         self.waiting = {step.name: step for step in due.steps}
         self.running: dict[str, tuple[Step, Future]] = {}
         self.began = time.monotonic()
@@ -139,7 +141,7 @@ class _Run:
         while self.waiting or self.running:
             try:
                 self._submit()
-            except OSError:  # as Dask says that the scheduler is gone
+            except OSError:  # a submitted stage finds the scheduler gone, too
                 lost = "the scheduler was lost; what had ended is kept"
                 self.outcome.failed |= {name: [lost] for name in [*self.running, *self.waiting]}
                 return
@@ -160,8 +162,13 @@ class _Run:
                     stage_runner.bring(stage.outs, outcome.remote)
 
     def _cores(self) -> tuple[int, int, bool]:
-        """Return all cores, the largest worker's, and whether workers declare them; else their threads count."""
-        workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
+        """Return all cores, the largest worker's, and whether workers declare them; else their threads count.
+
+        Raises ConnectionError if the scheduler is gone."""
+        known = self.client.scheduler_info(n_workers=-1)
+        if "workers" not in known:  # as Dask says that the scheduler is gone
+            raise ConnectionError
+        workers = known["workers"].values()
         declared = all("cores" in worker["resources"] for worker in workers)
         cores = [int(worker["resources"]["cores"]) if declared else worker["nthreads"] for worker in workers]
         return sum(cores), max(cores, default=0), declared

@@ -17,7 +17,7 @@ from mnist_mlp.cluster.scheduler import Outcome
 from mnist_mlp.commands import track
 from mnist_mlp.errors import UserError
 from mnist_mlp.tracking import runs
-from mnist_mlp.tracking.store import open_store, uri
+from mnist_mlp.tracking.store import open_store
 
 LOCK = paths.DVC_TMP / "cluster.lock"
 LAST_LINES = 15  # of what a failed stage printed
@@ -47,17 +47,18 @@ def main(jobs: int | None, scheduler: str | None, stages: list[str]) -> None:
         raise UserError("another `make repro` with JOBS or SCHEDULER runs here; let it end, or end it") from None
     with lock:
         outcome = dask.run(stages, jobs, scheduler)
-        if any(result["ran"] for result in outcome.done.values()):
+        if outcome.total:
             _track(outcome)
     _conclude(outcome)
 
 
 def _track(outcome: Outcome) -> None:
-    """Log to MLflow what workers could not log; print one line if that fails."""
+    """Log to MLflow what workers could not log, and end the runs that they could not; print one line if that fails."""
     try:
+        open_store().end_lost(cluster=outcome.name)
         with contextlib.redirect_stdout(None):
             track.main()
-        if outcome.remote and not uri().startswith("http"):
+        if outcome.remote:
             store = open_store()
             for stage, result in outcome.done.items():
                 found = store.find(**{"dvc.stage": stage, "source": "outputs"})

@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import signal
+import socket
 import sys
 import tempfile
 import textwrap
@@ -45,6 +46,10 @@ if TYPE_CHECKING:
 
 HARDEST = 24  # test images that are drawn
 PACKAGES = ("tensorflow", "keras", "numpy", "mlflow", "dvc")
+GIVEN = {  # tags, by the variables that DVC, or the cluster's caller, sets for a training
+    "dvc.stage": "DVC_STAGE", "dvc.experiment": "DVC_EXP_NAME", "dvc.baseline": "DVC_EXP_BASELINE_REV",
+    "cluster": "MNIST_MLP_CLUSTER",
+}  # fmt: skip
 
 
 class Log:
@@ -148,10 +153,10 @@ def _begin(
     variant: Variant, dataset: dict[str, Any], software: dict[str, str], memory: Path | None
 ) -> "tuple[Store, Run, dict[int, Run]]":
     """Return the store, a variant's run and its replicates' by seed: new ones, or those of the interrupted training."""
-    from_dvc = {"dvc.stage": "DVC_STAGE", "dvc.experiment": "DVC_EXP_NAME", "dvc.baseline": "DVC_EXP_BASELINE_REV"}
-    tags = {tag: os.environ[name] for tag, name in from_dvc.items() if os.environ.get(name)}
+    tags = {tag: os.environ[name] for tag, name in GIVEN.items() if os.environ.get(name)}
     tags |= {f"version.{package}": version(package) for package in PACKAGES}
     tags |= {"version.python": platform.python_version(), "cpu": cpu(), "source": "training"}
+    tags["host"] = socket.gethostname()
     tags["fingerprint"] = metadata.fingerprint(variant, dataset, software)
     store, experiment = open_store(), os.environ.get("DVC_EXP_NAME")
     alone = "DVC_STAGE" in os.environ  # a stage's lock lets one process train a variant in a folder

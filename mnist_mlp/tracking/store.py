@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "mnist-mlp"
 PROCESS, REASON = "process", "reason"  # tags: who writes a run, why it didn't finish
+LOST = "its process is gone"  # a reason
 CURRENT = {"current": "true"}  # the tag of the runs that dvc.lock knows now
 SQLITE = "sqlite:///"
 OURS, MLFLOWS_OWN = "mlruns/mlflow.db", "mlflow.db"  # the store, and the place where MLflow looks by default
@@ -177,6 +178,14 @@ class Store:
             self.client.set_tag(run.info.run_id, REASON, reason)
         self.client.set_terminated(run.info.run_id, status)
 
+    def end_lost(self, **tags: str) -> None:
+        """End the runs that carry these tags and were not ended, and those nested in them: their processes are gone."""
+        conditions = [f"tags.`{tag}` = '{value}'" for tag, value in tags.items()]
+        for run in self._search(" and ".join(["attributes.status = 'RUNNING'", *conditions])):
+            for one in (*self.nested(run).values(), run):
+                if one.info.status == "RUNNING":
+                    self.end(one, "KILLED", LOST)
+
 
 def uri() -> str:
     """Return $MLFLOW_TRACKING_URI, else that of a SQLite file, its path from the project's top folder."""
@@ -288,7 +297,7 @@ def _close_leftovers(client: "MlflowClient", experiment: str) -> None:
     for run in client.search_runs([experiment], "attributes.status = 'RUNNING'"):
         if _gone(run.data.tags.get(PROCESS, "")):
             times = [point.timestamp for point in client.get_metric_history(run.info.run_id, "loss")]
-            client.set_tag(run.info.run_id, REASON, "its process is gone")
+            client.set_tag(run.info.run_id, REASON, LOST)
             client.set_terminated(run.info.run_id, "KILLED", max(times, default=None))
 
 

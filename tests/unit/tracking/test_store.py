@@ -102,3 +102,13 @@ def test_a_live_run_of_another_pid_namespace_stays(tracked_checkout):
         assert process.stdout.readline() == "running\n"
         assert [run.info.status for run in runs()] == ["RUNNING"]
         process.communicate("end\n")
+
+
+def test_runs_of_a_cluster_that_were_not_ended_are_ended_with_their_nested_ones(tracked_checkout):
+    opened = store.open_store()
+    lost, other = (opened.start(name, {"kind": "variant", "cluster": name}) for name in ("lost", "other"))
+    nested = opened.start("seed 0", {"kind": "replicate"}, lost)
+    opened.end_lost(cluster="lost")
+    ended = [opened.client.get_run(run.info.run_id) for run in (lost, nested, other)]
+    assert [run.info.status for run in ended] == ["KILLED", "KILLED", "RUNNING"]
+    assert ended[0].data.tags["reason"] == "its process is gone"
