@@ -26,6 +26,7 @@ TRAIN, VALIDATION = "#0072B2", "#E69F00"
 STUDIES, CANDIDATE = ("#009E73", "#CC79A7", "#56B4E9", "#0072B2", "#E69F00", "#999999"), "#D55E00"
 COLUMNS = 6  # of the hardest images
 SEEN = 0.05  # percent of a class that a confusion matrix writes at least
+MOST = 60  # of a study's variants, that are drawn
 CALM = 2.0  # points that a heat map's colours span at least
 INK, FAINT = "#333333", "#DDDDDD"
 LABEL = {"loss": "cross-entropy (nats)", "accuracy": "accuracy (%)"}
@@ -83,6 +84,8 @@ def accuracies(
 ) -> "Figure":
     """Draw every variant's test accuracy, by study, the best on top; first the candidate, and a line down from it.
 
+    A study of more than MOST variants has the best of them drawn; its heading says so.
+
     results: columns study, variant, seed, test_accuracy in [0, 1], the candidate last; intervals: study, variant, low,
     high; published: study, variant, test_accuracy, or None. The scale is logarithmic in the error, so that both 88 %
     and 98.5 % can be read.
@@ -92,12 +95,14 @@ def accuracies(
     scores = results.assign(percent=100 * results["test_accuracy"]).groupby(["study", "variant"], sort=False)["percent"]
     means, ends = scores.mean(), 100 * intervals.set_index(["study", "variant"])[["low", "high"]]
     *studies, candidate = means.index.unique("study")
-    figure, axes = _figure(WIDTH, 1.5 + 0.2 * (len(means) + 1.5 * len(studies)))
+    numbers = {study: len(means[study]) for study in means.index.unique("study")}
+    drawn = sum(min(number, MOST) for number in numbers.values())
+    figure, axes = _figure(WIDTH, 1.5 + 0.2 * (drawn + 1.5 * len(studies)))
     rows, y = {0.0: (candidate, candidate)}, 1.5  # y: (study, variant or None for a heading)
     colours = study_colours(studies)
     for study in studies:
         rows[y] = (study, None)
-        for variant in means[study].sort_values(ascending=False, kind="stable").index:
+        for variant in means[study].sort_values(ascending=False, kind="stable").index[:MOST]:
             y += 1
             rows[y] = (study, variant)
         y += 1.5
@@ -122,7 +127,8 @@ def accuracies(
     legend.append(line)
 
     _error_scale(axes, "x")
-    axes.set_yticks(list(rows), [variant or study for study, variant in rows.values()], fontsize=9)
+    headings = {s: s if number <= MOST else f"{s}, best {MOST} of {number:,}" for s, number in numbers.items()}
+    axes.set_yticks(list(rows), [variant or headings[study] for study, variant in rows.values()], fontsize=9)
     for tick, (study, variant) in zip(axes.get_yticklabels(), rows.values(), strict=True):
         if variant in (None, candidate):
             tick.set(fontweight="bold", color=colours[study])

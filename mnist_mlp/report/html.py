@@ -25,6 +25,7 @@ PALETTE = [  # of the studies, on light and on dark paper
 SIDE = 84  # pixels of the page, of one of the hardest images
 CALM = 0.02  # of accuracy, that a heat map's colours span at least
 NEXT = 8  # of the models that aren't the best, how many stand beside those that may be
+CURVES, MATRIX = 60, 100  # how many models' curves a study shows, and how many models the matrix of all pairs
 SEEN = {"undecided": "undecided", "beats": "better", "loses": "worse", "identical": "identical"}
 
 
@@ -259,19 +260,25 @@ def _heat(means: pd.DataFrame) -> dict[str, Any]:
 
 
 def _matrix(results: Results) -> dict[str, Any]:
-    """Return all distinct models, the best first, and the cells in which the row's model is better, or worse."""
-    distinct = results.table[results.table["identical_to"].isna()].sort_values("rank", kind="stable")
+    """Return the distinct models, the best first, and the cells in which the row's model is better, or worse.
+
+    all: how many models there are; those that aren't among the best MATRIX are not drawn."""
+    ranked = results.table[results.table["identical_to"].isna()].sort_values("rank", kind="stable")
+    distinct = ranked.head(MATRIX)
     names = [f"{row.study}/{row.variant}" for row in distinct.itertuples()]
     models = [(row.study, row.variant) for row in distinct.itertuples()]
     place = {name: i for i, name in enumerate(names)}
     paths: dict[str, list[tuple[int, int]]] = {"better": [], "worse": []}
-    for row in results.pairs[results.pairs["verdict"] != "undecided"].itertuples():
-        i, j = place[f"{row.study}/{row.variant}"], place[f"{row.other_study}/{row.other_variant}"]
+    decided = results.pairs[results.pairs["verdict"] != "undecided"]
+    for row in decided.itertuples():
+        i, j = (place.get(name) for name in (f"{row.study}/{row.variant}", f"{row.other_study}/{row.other_variant}"))
+        if i is None or j is None:
+            continue
         first, second = ("better", "worse") if row.verdict == "better" else ("worse", "better")
         paths[first].append((i, j))
         paths[second].append((j, i))
     drawn = {word: "".join(f"M{j} {i}h1v1h-1z" for i, j in sorted(cells)) for word, cells in paths.items()}
-    return {"models": models, "paths": drawn, "decided": len(paths["better"]), "pairs": len(results.pairs)}
+    return {"models": models, "all": len(ranked), "paths": drawn, "decided": len(decided), "pairs": len(results.pairs)}
 
 
 def _best(results: Results) -> dict[str, Any]:
@@ -307,12 +314,14 @@ def _hardest(results: Results) -> dict[str, Any]:
     return {"runs": results.hardest["runs"], "shown": shown, "width": width, "height": height}
 
 
-def _curves(results: Results) -> dict[str, list[dict[str, Any]]]:
-    """Return each study's distinct models' curves, as SVG polylines over 100 x 60."""
+def _curves(results: Results) -> dict[str, dict[str, Any]]:
+    """Return each study's distinct models' curves, as SVG polylines over 100 x 60.
+
+    all: how many a study has; of more than CURVES, the best are drawn."""
     distinct = results.table[results.table["identical_to"].isna()]
     histories = dict(list(results.history.groupby(["study", "variant"])))
     then = {} if results.published is None else results.published.set_index(["study", "variant"]).to_dict("index")
-    curves: dict[str, list[dict[str, Any]]] = {}
+    curves: dict[str, dict[str, Any]] = {}
     for study, rows in distinct.groupby("study", sort=False):
         table = results.history[results.history["study"] == study]
         last = int(table["epoch"].max())
@@ -320,14 +329,15 @@ def _curves(results: Results) -> dict[str, list[dict[str, Any]]]:
         low, high = _range(table, "loss")
         loss = Scale(0, max(high, 1e-9) if low < 0 else high)
         across = Scale(min(1, last - 1), last)
-        for row in rows.itertuples():
+        curves[study] = {"all": len(rows), "models": []}
+        for row in rows[rows["rank"].rank(method="first") <= CURVES].itertuples():
             figure = then.get((study, row.variant), {})
             drawn = {
                 metric: _lines(histories[study, row.variant], metric, across, scale)
                 for metric, scale in (("accuracy", accuracy), ("loss", loss))
             }
             marks = {split: 60 - 0.6 * accuracy(figure[f"{split}_accuracy"]) for split in ("train", "test") if figure}
-            curves.setdefault(study, []).append({
+            curves[study]["models"].append({
                 "variant": row.variant, "accuracy": formatting.accuracy(pd.Series(row._asdict())), "last": last,
                 "lines": drawn, "ticks": [(60 - 0.6 * at, text) for at, text in accuracy.ticks()], "most": high,
                 "marks": marks, "published": figure,

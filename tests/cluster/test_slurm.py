@@ -35,11 +35,11 @@ def slurm(hosts) -> Slurm:
 def example() -> str:
     """Return the script of docs/scaling.md, with this environment's Python, and two jobs of a core."""
     text = (ROOT / "docs/scaling.md").read_text(encoding="utf-8")
-    (script,) = re.findall(r"^    from dask_jobqueue import .*\n(?:    .*\n|\n)*", text, re.M)
+    (script,) = re.findall(r"^```python\n(from dask_jobqueue import .*?)^```", text, re.M | re.S)
     for theirs, ours in OURS.items():
         assert theirs in script
         script = script.replace(theirs, ours)
-    return re.sub("^    ", "", script, flags=re.M)
+    return script
 
 
 def test_the_pipeline_completes_on_slurm_whatever_becomes_of_its_jobs(slurm, hosts, tmp_path, sequential):

@@ -93,3 +93,16 @@ def test_confusions_are_of_as_many_classes_as_there_are(results):
 def test_a_data_set_that_no_model_gets_wrong_has_no_hardest_images(results):
     made = html.html(dataclasses.replace(results, hardest=results.hardest | {"images": []}))
     assert "No image is misread." in made and not Page(made).all("img")
+
+
+def test_of_many_models_the_best_are_drawn_and_all_are_in_the_table(results, root, monkeypatch):
+    monkeypatch.setattr(html, "CURVES", 2)
+    monkeypatch.setattr(html, "MATRIX", 3)
+    page = html.html(results)
+    (matrix,) = re.findall(r'<svg class="matrix".*?</svg>', page, re.S)
+    ranked = results.table[results.table["identical_to"].isna()].sort_values("rank", kind="stable")
+    assert re.findall(r'text-anchor="end">\d+ (.*?)</text>', matrix) == list(ranked["variant"])[:3]
+    assert f"pairs of the {len(ranked)} distinct models differ" in page
+    assert "The best 3 are drawn." in page
+    assert "architectures: the best 2 of 3 models</h3>" in page
+    assert "penalties</h3>" in page
