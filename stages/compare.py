@@ -1,8 +1,8 @@
 """Draw and write the comparison of all variants.
 
 Reads what evaluate wrote to reports/ and the published figures; writes reports/comparison.html, comparison.md and
-figures/. `mnist-mlp readme` puts the results into README.md and docs/. Under DVC the runs in MLflow then agree with what
-was compared: an experiment whose training came from the cache has its run.
+figures/. `mnist-mlp readme` puts the results into README.md and docs/. Under DVC the runs in MLflow then agree with
+what was compared: an experiment whose training came from the cache has its run.
 """
 
 from mnist_mlp.pipeline.stage import STAGE, check_inputs, run

@@ -76,3 +76,9 @@ def project(fresh_project: Project, tmp_path: Path) -> Project:
     """A copy, moved to a folder of its own, to change at will."""
     shutil.copytree(fresh_project.folder, tmp_path / "moved", symlinks=True)
     return Project.at(tmp_path / "moved")
+
+
+@pytest.fixture
+def shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a project's commands be those of one shell, whose warm process they and other tests' commands share."""
+    monkeypatch.setattr(Project, "shared", {"MNIST_MLP_OWNER": str(os.getpid())})

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import psutil
 import pytest
@@ -57,6 +57,7 @@ class Project:
     """A copy of the project, under git and DVC, shrunk to a few variants of an epoch each on mnist-sample."""
 
     output = ""  # what its first `dvc repro` printed, if a fixture keeps it here
+    shared: ClassVar[dict[str, str]] = {}  # variables of commands whose test asks for none of its own
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -95,7 +96,7 @@ class Project:
         """Return what a command printed, both streams. Its exit status must be `status`, unless that is None."""
         done = subprocess.run(
             command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            env=self.environment | environment,
+            env=self.environment | (environment or self.shared),
         )  # fmt: skip
         assert status is None or done.returncode == status, done.stdout
         return done.stdout

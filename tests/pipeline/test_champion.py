@@ -19,7 +19,7 @@ from tests.helpers.project import Project
 from tests.helpers.servers import end_group, free_port, wait_until_healthy
 from tests.helpers.variants import remove
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shell")]
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import shutil
 import pytest
 import vl_convert
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shell")]
 SPECIFICATION = re.compile(r"var spec = (\{.*?\});\s*vegaEmbed", re.DOTALL)
 
 

@@ -26,7 +26,7 @@ from tests.helpers.pipeline import LITTER
 from tests.helpers.project import KEPT, Project
 from tests.helpers.variants import names_of
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shell")]
 TRAINED = [f"train-{study}@{name}" for study, name in names_of(KEPT)]
 VARIANTS = len(TRAINED) + 1  # and the candidate
 ALL = {"download", "preprocess", *TRAINED, "train-candidate", "evaluate", "compare", "champion"}

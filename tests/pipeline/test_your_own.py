@@ -13,7 +13,7 @@ from tests.helpers.params import ROOT
 from tests.helpers.project import Project
 from tests.helpers.variants import shrink
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shell")]
 
 CLASSES = ("circle", "cross", "square")
 _, DATA, STUDY = (ROOT / "docs/your-own.md").read_text().split("\n## ")
