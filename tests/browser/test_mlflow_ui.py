@@ -6,29 +6,22 @@ README's pictures anew: of the checkout's own reports.
 
 import io
 import os
-import re
 import shutil
-import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 from PIL import Image
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
-from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.helpers.browser import NEEDS_BROWSER, open_browser
+from tests.helpers.browser import NEEDS_BROWSER, open_browser, open_ui, wait_for
 from tests.helpers.params import PARAMS, PARAMS_FILE, ROOT
 from tests.helpers.project import Project, copy_checkout, work_in
 from tests.helpers.tracked import write_lock, write_outputs, write_reports
 
 pytestmark = NEEDS_BROWSER
-PATIENCE = 120  # seconds
 SCREENSHOTS = os.environ.get("SCREENSHOTS")
 RUNS = """[...document.querySelectorAll('[role=gridcell] a')].filter(a => a.href.includes('/runs/'))
     .map(a => [a.textContent.trim(), a.href])"""
@@ -70,38 +63,14 @@ def means(clone) -> "pd.Series[float]":
 @pytest.fixture(scope="module")
 def links(clone) -> Iterator[dict[str, str]]:
     """Yield the links that `mnist-mlp ui` prints, by their names."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mnist_mlp", "ui"], cwd=clone.folder,
-        env=clone.environment | {"PYTHONUNBUFFERED": "1"}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    lines = []
-    for line in process.stdout:
-        lines.append(line)
-        if line.startswith("Ctrl-C"):
-            break
-    assert process.poll() is None, "".join(lines)
-    yield dict(re.findall(r"^(.*): (http://\S+)$", "".join(lines), re.MULTILINE))
-    process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=60) == 0
+    with open_ui(clone) as links:
+        yield links
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory) -> Iterator[Chrome]:
     with open_browser(tmp_path_factory.mktemp("browser"), "--window-size=1500,1000") as browser:
         yield browser
-
-
-def wait_for(browser: Chrome, script: str, condition: Callable[[Any], Any] = bool) -> Any:
-    """Return what a script returns, as soon as the condition holds for it."""
-    found = None
-
-    def look(driver: Chrome) -> bool:
-        nonlocal found
-        found = driver.execute_script(f"return {script}")
-        return condition(found)
-
-    WebDriverWait(browser, PATIENCE, 0.5).until(look, f"the page never showed: {script}")
-    return found
 
 
 def shoot(browser: Chrome, name: str) -> None:
