@@ -9,12 +9,14 @@ import json
 import os
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from typing import Any
 
 import psutil
 
@@ -33,8 +35,9 @@ COLUMNS += [
     f"params.`{name}`"
     for name in ("layers", "activation", "optimizer", "scaling", "study", "learning_rate", "epochs", "batch_size")
 ]
+SPREAD = 4  # how far a chart's axis goes: from the best run, in distances to the median one
 CHARTS = [("LINE", name) for name in ("val_accuracy", "val_loss", "accuracy", "loss")] + [("BAR", "test_accuracy")]
-VIEW = {
+VIEW: dict[str, Any] = {
     "orderByAsc": False,
     "startTime": "ALL", "lifecycleFilter": "Active", "modelVersionFilter": "All Runs", "datasetsFilter": [],
     "selectedColumns": COLUMNS, "columnOrder": COLUMNS, "runsHiddenMode": "SHOW_ALL", "autoRefreshEnabled": True,
@@ -50,7 +53,7 @@ VIEW = {
     "isAccordionReordered": True,
 }  # fmt: skip
 BEST = {"orderByKey": "metrics.`test_accuracy`"}
-VIEWS = {
+VIEWS: dict[str, dict[str, Any]] = {
     "variants": VIEW | BEST | {"searchFilter": "tags.kind = 'variant' and tags.current = 'true'"},
     "training": VIEW | {"orderByKey": "attributes.start_time", "searchFilter": "attributes.status = 'RUNNING'"},
     "everything": VIEW | BEST | {"searchFilter": "tags.kind = 'variant'"},
@@ -84,7 +87,11 @@ def main() -> None:
 def _say(address: str, opened: store.Store) -> None:
     client, page = opened.client, f"{address}/#/experiments/{opened.experiment}/runs"
     known = client.get_experiment(opened.experiment).tags
+    ranges = _ranges(opened)
     for view, state in VIEWS.items():
+        if view != "training":
+            drawn = [chart | {"range": ranges.get(chart["metricKey"], {})} for chart in VIEW["compareRunCharts"]]
+            state = state | {"compareRunCharts": drawn}
         tag, text = f"mlflow.sharedViewState.{view}", json.dumps(state)
         if known.get(tag) != text:
             client.set_experiment_tag(opened.experiment, tag, text)
@@ -96,6 +103,21 @@ def _say(address: str, opened: store.Store) -> None:
     print(f"older runs too: {link.format('', 'everything')}")
     for found in opened.find(kind="comparison", **store.CURRENT):
         print(f"the comparison: {page}/{found.info.run_id}/artifacts/comparison.html?workflowType=machine_learning")
+
+
+def _ranges(opened: store.Store) -> dict[str, dict[str, float]]:
+    """Return the y axis of each line chart, by metric: where the current runs differ, not where they began."""
+    ranges: dict[str, dict[str, float]] = {}
+    runs = opened.find(kind="variant", **store.CURRENT)
+    for kind, name in CHARTS:
+        values = [run.data.metrics[name] for run in runs if name in run.data.metrics]
+        if kind == "LINE" and values:
+            best = max(values) if name.endswith("accuracy") else min(values)
+            distance = statistics.median(values) - best  # below 0 for accuracies
+            ends = sorted((best + SPREAD * distance, best - distance / 2))
+            if distance:
+                ranges[name] = {"yMin": round(max(ends[0], 0), 4), "yMax": round(ends[1], 4)}
+    return ranges
 
 
 @contextlib.contextmanager

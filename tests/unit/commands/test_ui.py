@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from mnist_mlp.commands import ui
+from mnist_mlp.tracking import store
 from tests.helpers.params import ROOT
 from tests.helpers.project import processes
 from tests.helpers.servers import NEEDS_POSTGRESQL, PASSWORD, postgresql
@@ -58,6 +59,16 @@ def test_an_experiment_that_comes_meanwhile_is_tracked_once(monkeypatch):
     monkeypatch.setattr(ui.track, "main", lambda: tracked.append(len(seen)))
     ui._follow(server)
     assert tracked == [1]
+
+
+def test_a_charts_axis_begins_where_the_current_runs_differ(tracked_checkout):
+    for name, accuracy in (("a", 0.96), ("b", 0.98), ("c", 0.5)):
+        opened = store.open_store()
+        run = opened.start(name, {"kind": "variant", "study": "any", "variant": name})
+        opened.log(run, [("val_accuracy", 1, accuracy, 0), ("val_loss", 1, 0.1, 0)])
+        opened.end(run, "FINISHED")
+        opened.mark(run)
+    assert ui._ranges(opened) == {"val_accuracy": {"yMin": 0.9, "yMax": 0.99}}  # the losses are one
 
 
 class Terminal:
