@@ -53,8 +53,8 @@ class Comparison:
         unknown there are no interval and no verdict, and p, of two models of one seed each, is McNemar's: of these two
         runs alone.
         """
-        index, weights = statistics.pairs(len(self.estimates.accuracy))
-        contrasts = statistics.contrasts(self.estimates, weights)
+        index = statistics.pair_index(len(self.estimates.accuracy))
+        contrasts = statistics.differences(self.estimates, index)
         single = np.isnan(contrasts.error) & (self.estimates.replicates[index] == 1).all(axis=1)
         p = contrasts.p
         p[single] = statistics.mcnemar(self.estimates, index[single])
@@ -62,7 +62,7 @@ class Comparison:
         decided = (table["p_holm"] < ALPHA) & ~single
         words = np.where(table["difference"] > 0, "better", "worse")
         columns = {"first": index[:, 0], "second": index[:, 1]}
-        needed = statistics.seeds_needed(self.estimates, weights, len(index))
+        needed = statistics.seeds_needed_by_pairs(self.estimates, index, len(index))
         return (
             pd.DataFrame(columns)
             .join(table)

@@ -153,18 +153,31 @@ def contrasts(estimates: Estimates, weights: np.ndarray) -> Contrasts:
 
     Degrees of freedom are Satterthwaite's, of the images and of each pool of seeds."""
     images = np.maximum(np.einsum("qk,qk->q", weights @ estimates.images, weights), 0)
-    known, n = np.isfinite(estimates.pooled), estimates.runs.shape[1]
-    member = estimates.pool[:, None] == np.arange(len(estimates.freedom))
+    known, member = np.isfinite(estimates.pooled), estimates.pool[:, None] == np.arange(len(estimates.freedom))
     squares = weights**2 / estimates.replicates
     pooled = squares * np.where(known, estimates.pooled, 0) @ member  # [Q, pools]
-    sums = pooled.sum(axis=1)
-    seeds = np.maximum(squares @ estimates.own, sums)
+    unknown = (weights[:, ~known] != 0).any(axis=1)
+    return _made(estimates, weights @ estimates.accuracy, images, squares @ estimates.own, pooled, unknown)
+
+
+def _made(
+    estimates: Estimates,
+    value: np.ndarray,
+    images: np.ndarray,
+    own: np.ndarray,
+    pooled: np.ndarray,
+    unknown: np.ndarray,
+) -> Contrasts:
+    """Return contrasts by their variances: by images, by their own models' seeds, by each pool's seeds, [Q, pools].
+
+    unknown: whose seeds' variance is."""
+    n, sums = estimates.runs.shape[1], pooled.sum(axis=1)
+    seeds = np.maximum(own, sums)
     with np.errstate(divide="ignore", invalid="ignore"):
         shares = np.where(pooled > 0, (pooled / sums[:, None]) ** 2 / estimates.freedom, 0).sum(axis=1)
         freedom = (images + seeds) ** 2 / (images**2 / max(n - 1, 1) + seeds**2 * shares)
-    unknown = (weights[:, ~known] != 0).any(axis=1)
     errors = np.sqrt(images), np.where(unknown, np.nan, np.sqrt(seeds))
-    return Contrasts(weights @ estimates.accuracy, *errors, np.where(np.isfinite(freedom), freedom, np.inf))
+    return Contrasts(value, *errors, np.where(np.isfinite(freedom), freedom, np.inf))
 
 
 def joint(estimates: Estimates, weights: np.ndarray) -> tuple[float, float]:
@@ -192,12 +205,32 @@ def joint(estimates: Estimates, weights: np.ndarray) -> tuple[float, float]:
     return float(p), float(np.sqrt(brentq(missed, 0.0, found) / np.median(np.diag(inverse))))
 
 
+def pair_index(models: int) -> np.ndarray:
+    """Return the pairs i < j of that many models: [P, 2]."""
+    return np.column_stack(np.triu_indices(models, 1))
+
+
 def pairs(models: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the pairs i < j of that many models, and the contrasts first less second: [P, 2], [P, models]."""
-    index = np.column_stack(np.triu_indices(models, 1))
+    """Return `pair_index`, and the same pairs as contrasts first less second, [P, models]: not of many models."""
+    index = pair_index(models)
     weights = np.zeros((len(index), models))
     np.put_along_axis(weights, index, [[1.0, -1.0]], axis=1)
     return index, weights
+
+
+def differences(estimates: Estimates, index: np.ndarray) -> Contrasts:
+    """Return the contrasts first less second of pairs of models. index: [P, 2].
+
+    As `contrasts` gives them, but without a row of K weights per pair: 1,000 models have 500,000 pairs."""
+    (i, j), images = index.T, estimates.images
+    by_images = np.maximum((images[i, i] - images[j, i]) - (images[i, j] - images[j, j]), 0)
+    known, shares = np.isfinite(estimates.pooled), 1 / estimates.replicates
+    pooled, own = shares * np.where(known, estimates.pooled, 0), shares * estimates.own
+    by_pool = np.zeros((len(index), len(estimates.freedom)))
+    for side in (i, j):
+        by_pool[np.arange(len(index)), estimates.pool[side]] += pooled[side]
+    return _made(estimates, estimates.accuracy[i] - estimates.accuracy[j], by_images, own[i] + own[j], by_pool,
+                 ~(known[i] & known[j]))  # fmt: skip
 
 
 def mcnemar(estimates: Estimates, index: np.ndarray) -> np.ndarray:
@@ -255,8 +288,8 @@ def shortfalls(estimates: Estimates) -> tuple[np.ndarray, np.ndarray, np.ndarray
     value, low, high = (np.full(models, np.nan) for _ in range(3))
     if models < 2:
         return value, low, high
-    index, weights = pairs(models)
-    made = contrasts(estimates, weights)
+    index = pair_index(models)
+    made = differences(estimates, index)
     difference, half = np.full((models, models), np.inf), np.full((models, models), np.inf)
     reach = quantile(made.freedom, 1 - 2 * ALPHA / (models - 1)) * made.error
     for sign, (one, other) in ((1, index.T), (-1, index.T[::-1])):
@@ -332,12 +365,13 @@ def smallest_difference(estimates: Estimates, pool: int, replicates: int, tests:
 
     tests: how many differences are looked at."""
     members = np.flatnonzero(estimates.pool == pool)
-    index, weights = pairs(len(members))
+    first, second = pair_index(len(members)).T
     freedom = len(members) * (replicates - 1)
-    if not len(index) or not freedom or not np.isfinite(run := np.median(estimates.run[members])):
+    if not len(first) or not freedom or not np.isfinite(run := np.median(estimates.run[members])):
         return np.nan
     covariance = estimates.images[np.ix_(members, members)]
-    images = max(float(np.median(np.einsum("qk,qk->q", weights @ covariance, weights))), 0.0)
+    own, between = np.diag(covariance), covariance[first, second]
+    images = max(float(np.median((own[first] - between) - (between - own[second]))), 0.0)
     seeds = 2 * run / replicates
     satterthwaite = (images + seeds) ** 2 / (images**2 / (estimates.runs.shape[1] - 1) + seeds**2 / freedom)
     return float(visible(satterthwaite, np.sqrt(images + seeds), tests))
@@ -347,15 +381,25 @@ def seeds_needed(estimates: Estimates, weights: np.ndarray, tests: int = 1) -> n
     """Return how many seeds each would find contrasts, if they are as large as they look, with 80 % power: [Q].
 
     weights: [Q, K]; tests: how many are looked at. Missing where `MOST_SEEDS` don't, because of the images or else."""
-    made, found = contrasts(estimates, weights), np.full(len(weights), np.nan)
     run = np.where(np.isfinite(estimates.run), estimates.run, np.inf)
     with np.errstate(invalid="ignore"):
         variance = np.where(weights != 0, weights**2 * run, 0).sum(axis=1)
-    models = (weights != 0).sum(axis=1)
+    return _seeds_needed(contrasts(estimates, weights), variance, (weights != 0).sum(axis=1), tests)
+
+
+def seeds_needed_by_pairs(estimates: Estimates, index: np.ndarray, tests: int = 1) -> np.ndarray:
+    """Return the same of pairs of models. index: [P, 2] -> [P]."""
+    run = np.where(np.isfinite(estimates.run), estimates.run, np.inf)
+    return _seeds_needed(differences(estimates, index), run[index].sum(axis=1), np.full(len(index), 2), tests)
+
+
+def _seeds_needed(made: Contrasts, variance: np.ndarray, models: np.ndarray, tests: int) -> np.ndarray:
+    """Search the numbers of seeds. variance: by one seed each; models: how many each contrast is of."""
+    found, (kinds, kind) = np.full(len(models), np.nan), np.unique(models, return_inverse=True)
     for replicates in range(MOST_SEEDS, 1, -1):
         error = np.sqrt(made.error_images**2 + variance / replicates)
-        enough = visible(models * (replicates - 1), error, tests) <= np.abs(made.value)
-        found[enough] = replicates
+        reach = visible(kinds * (replicates - 1), 1.0, tests)[kind]  # a quantile is slow, and has few kinds
+        found[reach * error <= np.abs(made.value)] = replicates
     return found
 
 
