@@ -9,7 +9,7 @@ SOURCES := INDEX FIND_LINKS HOST CERT TLS PROXY CACHE TIMEOUT RETRIES CONFIG KEY
 unexport PYTHONHOME $(foreach name,$(filter PIP_% UV_%,$(.VARIABLES)),$(if $(strip \
 	$(foreach word,$(SOURCES),$(findstring $(word),$(name)))),,$(name)))
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test test-fast ui track verify readme bench lint requirements audit
+.PHONY: help setup repro test test-fast test-long ui track verify readme bench lint requirements audit
 # What `make verify` trains again, by default: both published studies, dropout, batch norm, SGD and Adam.
 STAGES ?= train-architectures@model2 train-architectures@model5 train-architectures@model8 \
 	train-techniques@none-relu train-techniques@dropout-tanh train-techniques@batchnorm-relu
@@ -36,9 +36,12 @@ $(VENV)/.installed: requirements.txt
 repro: setup  ## run the whole pipeline; with JOBS=2 stages at once, or on Dask, SCHEDULER=tcp://host:8786
 	@mnist-mlp repair && $(if $(JOBS)$(SCHEDULER),mnist-mlp cluster $(if $(JOBS),--jobs "$(JOBS)") $(if $(SCHEDULER),--scheduler "$(SCHEDULER)"),dvc repro)
 
-test: setup  ## every test: fast ones, slow ones, the pipeline, the browser
+test: setup  ## the tests that continuous integration runs: fast ones, slow ones, the pipeline, the browser
 	@ruff check . && ruff format --check --quiet . && mypy && lint-imports --no-logo
-	@python -m pytest -n 4 --dist worksteal
+	@python -m pytest -n 4 --dist worksteal -m "not long"
+
+test-long: setup  ## the others: a day of use, a real Slurm, hosts with a tracking server (a quarter of an hour)
+	@python -m pytest -n 2 -m long
 
 test-fast: setup  ## the tests that take seconds
 	@python -m pytest -n 2 -m "not slow and not browser" tests/unit

@@ -14,6 +14,7 @@ from tests.helpers.slurm import MISSING, Slurm
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.skipif(
         bool(MISSING), reason=f"no {', '.join(MISSING)} here: `apt-get install slurmctld slurmd slurm-client munge`"
     ),

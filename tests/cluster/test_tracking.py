@@ -12,6 +12,7 @@ from tests.helpers.servers import NEEDS_POSTGRESQL, MlflowServer, postgresql
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.long,
     NEEDS_POSTGRESQL,
     pytest.mark.skipif(find_spec("dvc_ssh") is None, reason="no dvc-ssh here: `make setup`"),
 ]

@@ -63,6 +63,7 @@ def looked_up(project: Project, browser, link: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no chromium here: `apt-get install chromium chromium-driver`")
 def test_a_day_of_use_leaves_what_dvc_lock_knows_current(project, tmp_path):
     with ExitStack() as stack:
