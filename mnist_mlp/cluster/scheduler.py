@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 HERE = "download"  # run by the caller: it has what no other machine may have, such as $MNIST_DIR
 SCRATCH = paths.DVC_TMP / "cluster"
 TRIES = 2  # more, of a stage that a worker could not run
+LOST = "the scheduler was lost; what had ended is kept"
 LATER = 5.0  # seconds between looks at a cluster that is silent
 
 
@@ -142,8 +143,7 @@ class _Run:
             try:
                 self._submit()
             except OSError:  # a submitted stage finds the scheduler gone, too
-                lost = "the scheduler was lost; what had ended is kept"
-                self.outcome.failed |= {name: [lost] for name in [*self.running, *self.waiting]}
+                self.outcome.failed |= {name: [LOST] for name in [*self.running, *self.waiting]}
                 return
             with contextlib.suppress(queue.Empty):
                 self._take(self.events.get(timeout=LATER))
@@ -236,4 +236,6 @@ def _result(future: "Future") -> dict[str, Any]:
         return future.result()
     except BaseException as error:  # a CancelledError isn't an Exception
         words = " ".join(str(error).split()) or type(error).__name__
+        if "scheduler-connection-lost" in words:  # as Dask says that it cancelled the task
+            words = LOST
         return {"failed": words, "said": []}
