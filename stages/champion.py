@@ -15,7 +15,7 @@ def main() -> None:
 
     from mnist_mlp import config, files, paths
     from mnist_mlp.serving import export
-    from mnist_mlp.tracking import registry, runs
+    from mnist_mlp.tracking import registry
     from mnist_mlp.tracking.store import open_store
 
     params = config.load()
@@ -30,7 +30,7 @@ def main() -> None:
             with store.lock():
                 registry.register(store, params)
         except Exception as error:
-            print(f"warning: {runs.trouble(error)}; `mnist-mlp track` registers it later", file=sys.stderr)
+            print(f"warning: {registry.trouble(error)}; `mnist-mlp track` registers it later", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ import os
 import sys
 from collections import Counter
 from typing import Any
-from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
@@ -66,12 +65,11 @@ def _champion(agreed: Agreement) -> Done | None:
     try:
         return "created" if registry.register(agreed.store, agreed.params) else "unchanged"
     except Exception as error:
-        if not (address := os.environ.get("MLFLOW_REGISTRY_URI")):
+        if "MLFLOW_REGISTRY_URI" not in os.environ:
             raise
-        parts, what = urlsplit(address), trouble(error).split(": ")[1]
         print(
-            f"warning: MLFLOW_REGISTRY_URI: {parts.scheme}://{parts.netloc.rpartition('@')[2]}: {what}; the champion "
-            "is not registered there; unset it, or run `mnist-mlp track` once the registry answers", file=sys.stderr,
+            f"warning: {registry.trouble(error)}; the champion is not registered there; unset it, or run `mnist-mlp "
+            "track` once the registry answers", file=sys.stderr,
         )  # fmt: skip
         return None
 

@@ -14,13 +14,14 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 
 from mnist_mlp import paths
 from mnist_mlp.config import Params
 from mnist_mlp.serving import export
-from mnist_mlp.tracking import metadata
+from mnist_mlp.tracking import metadata, runs
 from mnist_mlp.tracking.store import Store
 
 NAME, ALIAS = "mnist-mlp", "champion"  # `models:/mnist-mlp@champion`
@@ -47,6 +48,15 @@ def register(store: Store, params: Params, folder: Path = paths.CHAMPION) -> boo
         return False
     client.set_registered_model_alias(NAME, ALIAS, number)
     return True
+
+
+def trouble(error: Exception) -> str:
+    """Return what went wrong, and where, on a line without passwords: at MLFLOW_REGISTRY_URI, if that is set."""
+    told = runs.trouble(error)
+    if not (address := os.environ.get("MLFLOW_REGISTRY_URI")):
+        return told
+    parts = urlsplit(address)
+    return f"MLFLOW_REGISTRY_URI: {parts.scheme}://{parts.netloc.rpartition('@')[2]}: {told.split(': ')[1]}"
 
 
 def _add(store: Store, champion: dict[str, Any], params: Params, folder: Path, key: str) -> str:

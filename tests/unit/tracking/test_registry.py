@@ -88,3 +88,12 @@ def test_the_signature_has_the_image_size_of_the_model(tracked_checkout):
     kept = Path(client.get_model_version_download_uri(registry.NAME, version.version))
     assert Model.load(str(kept)).signature.inputs.inputs[0].shape == (-1, 32, 20)
     assert "uint8 [n, 32, 20]" in version.description
+
+
+def test_trouble_with_a_registry_of_its_own_names_that_without_its_password(monkeypatch):
+    address = "http://me:open-sesame@127.0.0.1:9/?token=open-sesame"
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", address)
+    told = registry.trouble(ConnectionError(f"no answer of {address}"))
+    assert told == "MLFLOW_REGISTRY_URI: http://127.0.0.1:9: ConnectionError"
+    monkeypatch.delenv("MLFLOW_REGISTRY_URI")
+    assert registry.trouble(ConnectionError("gone")).startswith("MLflow at sqlite:///mlruns/mlflow.db: ConnectionError")
