@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tests.helpers.project import FOREIGN
+from tests.helpers.project import own_variables
 
 QUICK = {  # what is lost is noticed in seconds
     "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "11s",
@@ -113,9 +113,8 @@ class Hosts:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables of its commands: without the user's own for DVC, MLflow and MNIST."""
-        own = {key: value for key, value in os.environ.items() if not key.startswith(FOREIGN)}
-        return own | QUICK | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{own['PATH']}"}
+        """The variables of its commands."""
+        return own_variables() | QUICK
 
     def run(self, name: str, *command: str, **environment: str) -> str:
         """Return what a command on a host printed. Raises subprocess.CalledProcessError if it fails."""
