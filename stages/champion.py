@@ -9,11 +9,10 @@ from mnist_mlp.pipeline.stage import run
 
 
 def main() -> None:
-    import os
     import sys
-    from pathlib import Path
 
     from mnist_mlp import config, files, paths
+    from mnist_mlp.pipeline import experiments
     from mnist_mlp.serving import export
     from mnist_mlp.tracking import registry
     from mnist_mlp.tracking.store import open_store
@@ -24,7 +23,7 @@ def main() -> None:
     who = f"{best['study']}/{best['variant']}, seed {best['seed']}"
     apart = f"test accuracy {best['test_accuracy']:.2%} on the {best['test_images']:,} images that didn't choose it"
     print(f"{paths.CHAMPION}: {who}, {apart}")
-    if Path(os.environ.get("DVC_ROOT", ".")).resolve() == Path.cwd():
+    if experiments.in_checkout():
         try:
             store = open_store()
             with store.lock():

@@ -222,8 +222,7 @@ def differences(estimates: Estimates, index: np.ndarray) -> Contrasts:
     """Return the contrasts first less second of pairs of models. index: [P, 2].
 
     As `contrasts` gives them, but without a row of K weights per pair: 1,000 models have 500,000 pairs."""
-    (i, j), images = index.T, estimates.images
-    by_images = np.maximum((images[i, i] - images[j, i]) - (images[i, j] - images[j, j]), 0)
+    (i, j), by_images = index.T, np.maximum(_pair_variances(estimates.images, index), 0)
     known, shares = np.isfinite(estimates.pooled), 1 / estimates.replicates
     pooled, own = shares * np.where(known, estimates.pooled, 0), shares * estimates.own
     by_pool = np.zeros((len(index), len(estimates.freedom)))
@@ -231,6 +230,12 @@ def differences(estimates: Estimates, index: np.ndarray) -> Contrasts:
         by_pool[np.arange(len(index)), estimates.pool[side]] += pooled[side]
     return _made(estimates, estimates.accuracy[i] - estimates.accuracy[j], by_images, own[i] + own[j], by_pool,
                  ~(known[i] & known[j]))  # fmt: skip
+
+
+def _pair_variances(covariance: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """Return the variances of the differences of pairs: [P]. covariance: [K, K]; index: [P, 2]."""
+    i, j = index.T
+    return (covariance[i, i] - covariance[j, i]) - (covariance[i, j] - covariance[j, j])
 
 
 def mcnemar(estimates: Estimates, index: np.ndarray) -> np.ndarray:
@@ -365,13 +370,12 @@ def smallest_difference(estimates: Estimates, pool: int, replicates: int, tests:
 
     tests: how many differences are looked at."""
     members = np.flatnonzero(estimates.pool == pool)
-    first, second = pair_index(len(members)).T
+    index = pair_index(len(members))
     freedom = len(members) * (replicates - 1)
-    if not len(first) or not freedom or not np.isfinite(run := np.median(estimates.run[members])):
+    if not len(index) or not freedom or not np.isfinite(run := np.median(estimates.run[members])):
         return np.nan
     covariance = estimates.images[np.ix_(members, members)]
-    own, between = np.diag(covariance), covariance[first, second]
-    images = max(float(np.median((own[first] - between) - (between - own[second]))), 0.0)
+    images = max(float(np.median(_pair_variances(covariance, index))), 0.0)
     seeds = 2 * run / replicates
     satterthwaite = (images + seeds) ** 2 / (images**2 / (estimates.runs.shape[1] - 1) + seeds**2 / freedom)
     return float(visible(satterthwaite, np.sqrt(images + seeds), tests))
@@ -381,16 +385,20 @@ def seeds_needed(estimates: Estimates, weights: np.ndarray, tests: int = 1) -> n
     """Return how many seeds each would find contrasts, if they are as large as they look, with 80 % power: [Q].
 
     weights: [Q, K]; tests: how many are looked at. Missing where `MOST_SEEDS` don't, because of the images or else."""
-    run = np.where(np.isfinite(estimates.run), estimates.run, np.inf)
     with np.errstate(invalid="ignore"):
-        variance = np.where(weights != 0, weights**2 * run, 0).sum(axis=1)
+        variance = np.where(weights != 0, weights**2 * _known_run(estimates), 0).sum(axis=1)
     return _seeds_needed(contrasts(estimates, weights), variance, (weights != 0).sum(axis=1), tests)
 
 
 def seeds_needed_by_pairs(estimates: Estimates, index: np.ndarray, tests: int = 1) -> np.ndarray:
     """Return the same of pairs of models. index: [P, 2] -> [P]."""
-    run = np.where(np.isfinite(estimates.run), estimates.run, np.inf)
-    return _seeds_needed(differences(estimates, index), run[index].sum(axis=1), np.full(len(index), 2), tests)
+    variance = _known_run(estimates)[index].sum(axis=1)
+    return _seeds_needed(differences(estimates, index), variance, np.full(len(index), 2), tests)
+
+
+def _known_run(estimates: Estimates) -> np.ndarray:
+    """Return each model's variance of one run, infinite where it is unknown: [K]."""
+    return np.where(np.isfinite(estimates.run), estimates.run, np.inf)
 
 
 def _seeds_needed(made: Contrasts, variance: np.ndarray, models: np.ndarray, tests: int) -> np.ndarray:
