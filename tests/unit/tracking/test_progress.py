@@ -45,13 +45,13 @@ def test_the_live_line_names_the_replicates_and_fits_the_terminal(monkeypatch):
             for epoch in range(1, 7):
                 for seed in (0, 1):
                     progress(seed, epoch, ROW)
-            live = os.read(ours, 100_000).decode()
             progress.close()
-        last = os.read(ours, 100_000).decode()
+        text = ""
+        while "\n" not in text:  # a terminal hands on what was written when it likes
+            text += os.read(ours, 100_000).decode()
     os.close(ours)
-    updates = live.split("\r\033[K")[1:]
+    *updates, last = text.split("\r\033[K")[1:]
     assert len(updates) == 13
     assert max(map(len, updates)) < 80
-    assert "\n" not in live
     assert updates[-2].startswith("candidate/candidate  epoch 6/6 seed 0, 5/6 seed 1  0 s left  val_accuracy")
-    assert last.count("\n") == 1
+    assert "epoch 6/6  val_accuracy" in last
