@@ -96,4 +96,4 @@ def _train(study: str, name: str) -> None:
 
 
 if __name__ == "__main__":
-    run(main, starts_server=True)
+    run(main, missing="start")

@@ -33,17 +33,17 @@ PATIENCE = 60  # seconds to wait for the same stage of a killed `dvc` to notice 
 _inputs: list["Inputs"] = []  # of the stage that DVC runs
 
 
-def run(main: Callable[..., None], starts_server: bool = False) -> None:
+def run(main: Callable[..., None], missing: warm_client.Missing = "go without") -> None:
     """Run a stage's `main` with the words of the command line: under DVC in the warm process, if there is one.
 
-    starts_server: start a missing warm process, for a stage that imports TensorFlow anyway. Errors end the stage as
-    `errors_as_lines` says."""
+    missing: what to do if there is none. A stage that imports TensorFlow anyway starts it; one before such a stage
+    starts it for that, and runs beside the imports. Errors end the stage as `errors_as_lines` says."""
     environment.settle()
     arguments, spec = _parse(main), main.__globals__["__spec__"]
     with errors_as_lines():
         _refuse_other_code()
         if STAGE in os.environ and spec:
-            warm_client.run_forked(spec.name, starts_server)
+            warm_client.run_forked(spec.name, missing)
         _work(lambda: main(*arguments), _wait_for_dvc)
     _leave()
 

@@ -1,6 +1,7 @@
 """Run stages in forks of a warm process, which has imported TensorFlow, MLflow and all else that takes seconds.
 
-The first training that a `dvc` runs starts the warm process (warm_server.py), which ends with this `dvc`, its owner.
+The first training that a `dvc` runs starts the warm process (warm_server.py), which ends with this `dvc`, its owner; so
+does `evaluate`, for the stages after it, if all trainings came from the cache.
 With MNIST_MLP_OWNER=$$ it ends with the shell instead, and every `dvc` of that has it. The stage's own process then
 is a client: it hands over its arguments, folder, environment and standard streams, passes signals on, and exits as its
 fork does. If any of it can't work, the stage runs by itself, to the same bytes.
@@ -16,23 +17,24 @@ import signal
 import socket
 import struct
 import sys
-from typing import Any
+from typing import Any, Literal
 
 OWNER = "MNIST_MLP_OWNER"  # the variable with the number of the process that the warm process ends with
 SHELLS = {"sh", "bash", "dash", "zsh", "ksh", "fish"}
 MESSAGE = 100  # bytes of an answer, at most
+Missing = Literal["go without", "start", "start for others"]  # what a stage does without a warm process
 
 
-def run_forked(module: str, starts_server: bool) -> None:
+def run_forked(module: str, missing: Missing) -> None:
     """Run a stage in a fork of the warm process, and exit as the fork does. Return if the stage must run by itself.
 
-    module: the stage's; starts_server: start the warm process if there is none. Raises UserError if it is killed, or
-    if OWNER is no number.
+    module: the stage's; missing: what to do if there is no warm process. Raises UserError if it is killed, or if OWNER
+    is no number.
     """
     if not hasattr(os, "pidfd_open"):  # Linux has it
         return
     try:
-        connection = _connect(starts_server)
+        connection = _connect(missing)
         socket.send_fds(connection, [_request(module)], [0, 1, 2])
         if connection.recv(MESSAGE) != b"started":
             return
@@ -53,7 +55,7 @@ def run_forked(module: str, starts_server: bool) -> None:
     sys.exit(code)
 
 
-def _connect(starts_server: bool) -> socket.socket:
+def _connect(missing: Missing) -> socket.socket:
     """Return a connection to the owner's warm process, by an abstract socket. Raise OSError if there is none."""
     owner = _find_owner()
     address = "\0mnist-mlp {} {} {} {}".format(os.getuid(), *owner, os.readlink("/proc/self/ns/pid"))
@@ -61,10 +63,12 @@ def _connect(starts_server: bool) -> socket.socket:
     try:
         connection.connect(address)
     except ConnectionRefusedError:
-        if not starts_server:
+        if missing == "go without":
             raise
         with contextlib.suppress(OSError):  # another stage starts it at this moment
             _start_server(address, owner)
+        if missing == "start for others":
+            raise
         connection.connect(address)
     peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     if struct.unpack("3i", peer)[1] != os.getuid():

@@ -105,14 +105,16 @@ class Agreement:
 
     def mark_former(self) -> None:
         """Mark the runs of the trainings that came back from the cache; restore the candidate's if it has none."""
+        former = {_key(run) for run in self.store.find(kind="variant")}
         for variant in self.params.variants:
-            if not self._is_current(variant):
-                trained, _ = _find(variant, self.params)
-                runs = self.store.find(**trained.identity, results=trained.results)
-                if runs:
-                    self.store.mark(runs[0])
-                elif variant == self.params.candidate:
-                    backfill.restore(self.store, trained)
+            candidate = variant == self.params.candidate
+            if self._is_current(variant) or not (candidate or (variant.study, variant.name) in former):
+                continue
+            trained, _ = _find(variant, self.params)
+            if runs := self.store.find(**trained.identity, results=trained.results):
+                self.store.mark(runs[0])
+            elif candidate:
+                backfill.restore(self.store, trained)
 
     def _is_current(self, variant: Variant) -> bool:
         """Return whether the current run is that of the very training: only the data's digests tell."""

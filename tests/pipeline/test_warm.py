@@ -38,19 +38,20 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
-    run(main, starts_server=STARTS)
+    run(main, missing="MISSING")
 '''
 
 
 @pytest.fixture
 def probes(tmp_path, tmp_path_factory) -> Project:
-    """A project with two stages that tell where they run: stages.probe starts the warm process, stages.late doesn't."""
+    """A project with three stages that tell where they run: stages.probe starts the warm process, stages.early does for
+    others, stages.late doesn't."""
 
     def make(folder: Path) -> None:
         project = Project(folder / "project")
         write(project, [])
-        for name, starts in (("probe", "True"), ("late", "False")):
-            (project.folder / f"stages/{name}.py").write_text(PROBE.replace("STARTS", starts))
+        for name, missing in (("probe", "start"), ("late", "go without"), ("early", "start for others")):
+            (project.folder / f"stages/{name}.py").write_text(PROBE.replace("MISSING", missing))
         (project.folder / "mnist_mlp/novel.py").write_text("WORD = 'old code'")
         project.commit()
 
@@ -102,6 +103,14 @@ def test_the_stages_of_one_dvc_are_forks_of_one_process_with_the_code_as_it_is(c
         f"edits_settings fork of {server} new code",
         "last by itself new code",
     ]
+    assert ended(probes)
+
+
+def test_a_stage_starts_the_warm_process_for_those_after_it(probes):
+    write(probes, [f"python -m stages.{name} {name}" for name in ("late", "early", "late")])
+    first, second, third = told(probes.run("dvc", "repro"))
+    assert (first, second) == ("late by itself old code", "early by itself old code")
+    assert third.startswith("late fork of ")
     assert ended(probes)
 
 
