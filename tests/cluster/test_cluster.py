@@ -189,6 +189,7 @@ def test_no_worker_and_one_with_another_version_are_refused_before_anything_star
     assert re.fullmatch(r"error: worker tcp://\S+: found keras 0\.0\.1; allowed: 3\.\S+, as here; install .*\n", output)
 
 
+@pytest.mark.long
 def test_three_hosts_one_cut_off_and_one_killed(hosts, tmp_path, sequential):
     """A scheduler, a remote over HTTP and the caller on a host; two hosts with a worker each, and nothing in common."""
     address = hosts.start_dask("one", "two")
