@@ -79,8 +79,9 @@ def html(results: Results) -> str:
 
 
 def code(text: str) -> Markup:
-    """Return a text as markup: `x` as code, no line break before %, the rest escaped."""
-    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text)).replace(" %", "\u00a0%")))
+    """Return a text as markup: `x` as code, no line break before % nor in an interval, the rest escaped."""
+    whole = re.sub(r"\[\S+, \S+\]", lambda found: found[0].replace(" ", "\u00a0"), str(escape(text)))
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", whole.replace(" %", "\u00a0%")))
 
 
 class Scale:

@@ -16,7 +16,7 @@ def placebos(results: Results) -> str:
     """Return what the notebook's penalties on the input do: which variants are one model, and the heat map."""
     lines = [*published.placebos(results)]
     if (spread := published.largest_spread(results)) == spread:
-        lines.append(f"The published accuracies of one and the same model differ by up to {percent(spread)} points.")
+        lines.append(f"The published accuracies of identical models differ by up to {percent(spread)} points.")
     maps = {study: means for study, means in grids(results).items() if study in published.twinned(results)}
     pictures = [markdown.map_picture(study, means, FOLDER) for study, means in maps.items()]
     return _block(" ".join(lines), markdown.identical_table(results), *pictures)
@@ -36,8 +36,8 @@ def one_seed(results: Results) -> str:
         turned = sum(_turned(scores.loc[one] - scores.loc[other], first, second) for one, other in pairs)
         apart = scores.max(axis="columns") - scores.min(axis="columns")
         lines.append(
-            f"- `{study}`: the best is {bests}. Seeds {first} and {second} disagree on which is the better one in "
-            f"{turned} of {len(pairs)} pairs of models. The seed alone moves `{apart.idxmax()}` by "
+            f"- `{study}`: the best is {bests}. Seeds {first} and {second} disagree on the better model in "
+            f"{turned} of {len(pairs)} pairs. The seed alone moves `{apart.idxmax()}` by "
             f"{percent(apart.max())} points."
         )
     lines.append(
@@ -74,6 +74,6 @@ def closing_table(results: Results) -> str:
 
 
 def _block(*parts: str) -> str:
-    """Return the parts that say something, or the line that these results say nothing of it."""
+    """Return the parts that say something, or the line that these results don't show it."""
     shown = [part for part in parts if part]
-    return "\n\n".join(shown) or "The results in reports/ say nothing of it: they lack the notebooks' study or images."
+    return "\n\n".join(shown) or "The results in reports/ don't show this: they lack the notebooks' study or images."

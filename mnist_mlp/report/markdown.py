@@ -12,8 +12,8 @@ from mnist_mlp.report.results import Results, grids, identical, interactions, wa
 from mnist_mlp.report.summary import limits, opening, summary, unseen, within
 
 FIGURES = {
-    "accuracy.png": "Test accuracy of every variant, by study: its 95 % interval, each seed, the mean, on MNIST the "
-    "published figure",
+    "accuracy.png": "Test accuracy of every variant, by study: mean, 95 % interval, each seed and, on MNIST, the "
+    "published accuracy",
     "costs.png": "Test accuracy of every distinct model against its parameters and the multiply-adds of its training",
     "curves.png": "Validation accuracy by epoch: the candidate and the best variant of each study",
 }
@@ -56,11 +56,11 @@ def _candidate(results: Results) -> list[str]:
         f"parameters: {accuracy(candidate)} of the test images right, test loss {candidate['test_loss']:.4f} nats. "
         "Against the studies' variants it",
         "\n".join(lists),
-        "Identical variants count once. Beats and loses are significant: in a paired comparison on the same test "
-        "images that reckons with the chance in the images and in the seeds, made so that any wrong verdict among the "
-        f"{len(results.distinct)} has a chance of {100 * ALPHA:.0f} % at most (Holm). It has more where "
-        "the candidate scatters over its seeds much more than the studies' models do: give such a candidate more "
-        "seeds. Numbers: [variants.csv](variants.csv); rule: [statistics.py](../mnist_mlp/evaluation/statistics.py).",
+        "Identical variants count once. Beats and loses are significant differences, in comparisons on the same test "
+        "images. Both the images and the seeds count as chance. The chance of any wrong verdict among the "
+        f"{len(results.distinct)} is {100 * ALPHA:.0f} % at most (Holm's method). It is higher if the candidate varies "
+        "over its seeds much more than the studies' models do: give such a candidate more seeds. Numbers: "
+        "[variants.csv](variants.csv); method: [statistics.py](../mnist_mlp/evaluation/statistics.py).",
         picture("curves.png"),
     ]
 
@@ -90,12 +90,11 @@ def study_table(results: Results, study: str) -> str:
 
 
 def _protocol(protocol: Protocol, variants: int) -> str:
-    trained = {"last_epoch": "its running mean over the last epoch", "finished_model": "the finished model's"}
+    trained = {"last_epoch": "the running mean over the last epoch", "finished_model": "the finished model's"}
     return (
-        f"{count(variants, 'variant')}, each of {count(len(protocol.seeds), 'seed')}, "
-        f"{count(protocol.epochs, 'epoch')}, batch {protocol.batch_size}. Figures are means over the "
-        f"seeds; train accuracy is {trained[protocol.train_metrics]}; losses are cross-entropies, "
-        "without penalties."
+        f"{count(variants, 'variant')}, each with {count(len(protocol.seeds), 'seed')}, "
+        f"{count(protocol.epochs, 'epoch')} and batches of {protocol.batch_size}. Numbers are means over the seeds. "
+        f"Train accuracy is {trained[protocol.train_metrics]}. Losses are cross-entropies without penalties."
     )
 
 
@@ -114,16 +113,17 @@ def _best(results: Results) -> list[str]:
             "may be the best": f"`{'/'.join(own)}`",
             "test accuracy (%)": percent(row["test_accuracy"]),
             "95 % interval": span(row["low"], row["high"]),
-            "less the best other (points)": points(row["behind"]),
-            "95 % interval of that, simultaneous": span(row["behind_low"], row["behind_high"], points),
+            "minus the best other model (points)": points(row["behind"]),
+            "its 95 % interval, simultaneous": span(row["behind_low"], row["behind_high"], points),
             f"chance that it is better than `{best['variant']}`": _share(pair.p / 2) if pair else "",
-            "seeds each to tell them apart": _seeds(pair.seeds_needed) if pair else "",
+            "seeds per model to tell them apart": _seeds(pair.seeds_needed) if pair else "",
         })  # fmt: skip
     text = (
-        f"With 95 %, the best of the {len(results.distinct)} distinct models is among these. The chance reckons with "
-        "seeds and images, by this pair alone: that the highest was picked isn't in it, so that a small one may stand "
-        "beside a model that may be the best. Seeds to tell two apart: among all pairs, with 80 % power, if they "
-        "differ as much as it looks."
+        f"With 95 % confidence, the best of the {len(results.distinct)} distinct models is one of these. The chance "
+        f"to be better than `{best['variant']}` is that of this pair alone, over seeds and images. It leaves out that "
+        f"`{best['variant']}` was picked as the highest of many means, so a model with a small chance may still be the "
+        "best. The last column is the number of seeds that tells the two apart among all pairs with 80 % power, if "
+        "they truly differ as much as they seem to."
     )
     return ["## Which is the best", text, table(rows)]
 
@@ -146,7 +146,7 @@ def _effects(results: Results) -> list[str]:
             "95 % interval, simultaneous": span(row["family_low"], row["family_high"], points),
             "p, family-wise": chance(row["p_family"]),
             "found 4 times in 5 (points)": percent(row["visible"]),
-            "seeds each to decide it": "" if row["p_family"] < ALPHA else _seeds(row["seeds_needed"]),
+            "seeds per model to decide it": "" if row["p_family"] < ALPHA else _seeds(row["seeds_needed"]),
         }
 
     averaged = results.effects[results.effects["within"].isna()]
@@ -155,11 +155,11 @@ def _effects(results: Results) -> list[str]:
     alike = averaged["p_alike"].map(lambda p: {"p against the same with all": chance(p) if pd.notna(p) else ""})
     rows = [cells(row) | more for (_, row), more in zip(averaged.iterrows(), alike, strict=True)]
     text = (
-        f"Differences in test accuracy, averaged over the levels of the study's other factors; identical models count "
-        f"once. The {len(rows)} are one family: with 95 % all intervals hold. Found 4 times in 5: how large an effect "
-        "must be for that. The last p is against the effect being the same with all of the other levels (Holm, over "
-        "all of them); where it is small, the average says little, and the effect is told by level below. A large one "
-        "doesn't show that it is the same."
+        "Differences in test accuracy, averaged over the levels of the study's other factors. Identical models count "
+        f"once. With 95 % confidence all {len(rows)} intervals hold at once. An effect of the size \u201cfound 4 times "
+        "in 5\u201d is found with 80 % power. The last p tests whether the effect is the same with all levels of the "
+        "other factors (Holm's method, over all rows). If it is small, the average says little, and the effect is "
+        "shown by level below. A large p does not show that the effect is the same."
     )
     joint = [
         f"{what} in `{study}` {unseen(found)}"
@@ -168,12 +168,13 @@ def _effects(results: Results) -> list[str]:
         if found["p"] is not None
     ]
     if joint:
-        text += f" All levels of a factor, or of an interaction, at once, each test by itself: {', '.join(joint)}."
+        text += f" All levels of a factor, or of an interaction, tested at once, each by itself: {'; '.join(joint)}."
     parts = ["## Effects", text, table(rows)]
     parts += [interaction_picture(study) for study in interactions(results)]
     told = averaged[averaged["p_alike"] < ALPHA]
     own = [cells(one) for _, row in told.iterrows() for _, one in within(results, row).iterrows()]
-    return [*parts, "By level of the other factors, another family:", table(own)] if own else parts
+    by_level = "By level of the other factors; with 95 % confidence these intervals, too, hold all at once:"
+    return [*parts, by_level, table(own)] if own else parts
 
 
 def _identical(results: Results) -> list[str]:
@@ -181,19 +182,18 @@ def _identical(results: Results) -> list[str]:
     if not rows:
         return ["## Identical models", "None: no two variants gave the same probabilities."]
     text = (
-        "These gave the same probabilities to the bit, seed by seed: what sets them apart changes nothing that is "
-        "learned."
+        "These variants gave the same probabilities, bit for bit, with each seed: what differs between them changes "
+        "nothing that is learned."
     )
     if np.isfinite(spread := published.largest_spread(results)):
         noise, freedom = published.published_noise(results)
         text += (
-            f" Their published figures differ by up to {percent(spread)} points: chance, no effect. They "
-            f"tell the notebooks' own sd over seeds: {percent(noise)} points ({freedom} degrees of freedom)"
+            f" Their published accuracies differ by up to {percent(spread)} points, by chance alone. They show the "
+            f"notebooks' standard deviation over seeds: {percent(noise)} points ({freedom} degrees of freedom)."
             + "".join(
-                f"; ours is {percent(published.run_sd(results, study))} in `{study}`"
+                f" Ours is {percent(published.run_sd(results, study))} in `{study}`."
                 for study in published.twinned(results)
             )
-            + "."
         )
     return ["## Identical models", text, rows]
 
@@ -226,7 +226,7 @@ def _agreement(results: Results) -> list[str]:
             "study": f"`{study}`",
             "figures": f"{len(group)}",
             "mean (points)": points(gap.mean()),
-            "mean, unsigned (points)": percent(gap.abs().mean()),
+            "mean without sign (points)": percent(gap.abs().mean()),
             "largest (points)": f"{points(worst['test_accuracy'] - worst['published'])} (`{worst['variant']}`)",
             "sd over seeds (points)": percent(published.run_sd(results, study)),
             "within": f"{group['inside'].sum()} of {len(group)}" if known else "",
@@ -234,16 +234,16 @@ def _agreement(results: Results) -> list[str]:
             "outside": ", ".join(f"`{name}`" for name in group[~group["inside"]]["variant"]) if known else "",
         })  # fmt: skip
     text = (
-        "A difference is our mean test accuracy less the published one. The sd is pooled over the study's distinct "
-        "models. Within: how many published figures lie where one more run of ours, of a new seed on the same images, "
-        "would lie in 95 of 100 cases; that many are expected."
+        "A difference is our mean test accuracy minus the published one. The sd (standard deviation) is pooled over "
+        "the study's distinct models. Within: how many published accuracies lie in our 95 % prediction interval for "
+        "one more run, with a new seed and the same images. Expected: 95 % of them."
     )
     return ["## Agreement with the published figures", text, table(rows)]
 
 
 def _contradictions(results: Results) -> list[str]:
     lines = "\n".join(f"- {line}" for line in published.contradictions(results))
-    return ["## What the notebooks contradict themselves in", lines, *closing_table(results)]
+    return ["## Where the notebooks contradict themselves", lines, *closing_table(results)]
 
 
 def closing_table(results: Results) -> list[str]:
@@ -259,8 +259,8 @@ def closing_table(results: Results) -> list[str]:
     assert results.published is not None
     number = results.published["summary_test_accuracy"].count()
     text = (
-        f"The first notebook ends in a summary table; {len(tabled)} of its {number} rows differ from what the same "
-        "notebook printed of the run. Compared above is what was printed."
+        f"The first notebook ends with a summary table. {len(tabled)} of its {number} rows differ from what the same "
+        "notebook printed during training. Our results are compared with what was printed."
     )
     return [text, table(rows)]
 
@@ -275,7 +275,7 @@ def picture(name: str, folder: str = "") -> str:
 
 
 def interaction_picture(study: str, folder: str = "") -> str:
-    words = f"What each level of the first factor of {study} does with each level of the second, with 95 % intervals"
+    words = f"Effects in {study}: each level of the first factor with each level of the second, with 95 % intervals"
     return f"![{words}]({folder}figures/{interaction_name(study)})"
 
 

@@ -22,17 +22,18 @@ def agreement(results: Results) -> tuple[str, str]:
     table = fidelity(results)
     number = len(table)
     if table.empty:
-        return "No published figure is compared.", _changed(results).strip()
+        return "No published accuracy is compared.", _changed(results).strip()
     gap = (table["test_accuracy"] - table["published"]).abs()
     largest = table.loc[gap.idxmax()]
     figures = count(number, "published accuracy", "published accuracies")
     line = f"Ours are {percent(gap.mean())} points from the {figures}."
     text = f"On average; at most {percent(gap.max())} (`{largest['study']}/{largest['variant']}`)."
     if table["run_low"].notna().all():
-        line = f"{table['inside'].sum()} of {figures} lie in our 95 % interval for one new run."
+        line = f"{table['inside'].sum()} of {figures} lie in our 95 % prediction interval for one new run."
         text = (
-            f"{LEVEL * number:.0f} are expected by chance. Ours are {percent(gap.mean())} points away on average and "
-            f"at most {percent(gap.max())} (`{largest['study']}/{largest['variant']}`)."
+            f"{LEVEL * number:.0f} are expected, which is 95 %. The distance between ours and theirs is "
+            f"{percent(gap.mean())} points on average and {percent(gap.max())} at most "
+            f"(`{largest['study']}/{largest['variant']}`)."
         )
     return line, f"{text}{_common(results)}{_changed(results)}"
 
@@ -67,7 +68,7 @@ def _common(results: Results) -> str:
     words = [f"{percent(abs(size))} {unit} {'higher' if size > 0 else 'lower'}"
              for size, unit in ((gap, "points"), (higher, "%"))]  # fmt: skip
     known = f" ({chance(2 * ndtr(-abs(z)))})" if z == z else ""
-    return f" All in all our accuracies are {words[0]}, our test losses {words[1]}{known}."
+    return f" On average our accuracies are {words[0]}, and our test losses are {words[1]}{known}."
 
 
 def _changed(results: Results) -> str:
@@ -125,9 +126,9 @@ def claimed_best(results: Results) -> Iterator[str]:
         may, row = results.unbeaten, studied.loc[claimed]
         among = claimed in may.set_index(["study", "variant"]).index
         yield (
-            f"\u201cmodel8 is the best model\u201d, the first notebook concludes, from one run each: here it is in "
-            f"place {row['rank']} by its mean and {'among' if among else 'not among'} the {len(may)} that may be the "
-            "best."
+            f"The first notebook concludes from one run of each model: \u201cmodel8 is the best model\u201d. Here "
+            f"model8 is in place {row['rank']} by its mean, and {'among' if among else 'not among'} the {len(may)} "
+            "models that may be the best."
         )
 
 
@@ -136,7 +137,7 @@ def other_bests(results: Results) -> Iterator[str]:
     for study, group in results.studied.dropna(subset="published").groupby("study", sort=False):
         then, now = group.loc[group["published"].idxmax(), "variant"], group.loc[group["rank"].idxmin(), "variant"]
         if then != now:
-            yield f"The best of `{study}` is `{then}` by the published figures and `{now}` here."
+            yield f"In `{study}` the best model is `{then}` by the published accuracies, and `{now}` by ours."
 
 
 def validated_on_test(results: Results, study: str) -> Iterator[str]:
@@ -145,8 +146,8 @@ def validated_on_test(results: Results, study: str) -> Iterator[str]:
         curves = results.history[results.history["study"] == study].groupby(["variant", "seed"])["val_accuracy"]
         flattery = (curves.max() - curves.last()).mean()
         yield (
-            f"`{study}` validates on the test images: whoever stopped at the best epoch there would report "
-            f"{percent(flattery)} points more on average than the last epoch's accuracy, by that choice alone."
+            f"`{study}` validates on the test images. If each run reported its best epoch there instead of its last "
+            f"one, the accuracies would be {percent(flattery)} points higher on average, by that choice alone."
         )
 
 
@@ -156,9 +157,9 @@ def running_means(results: Results, study: str) -> Iterator[str]:
         rows = results.studied[results.studied["study"] == study]
         below = rows[rows["train_accuracy"] < rows["test_accuracy"]]["variant"].tolist()
         yield (
-            f"The train accuracy of `{study}` is a running mean over the last epoch, dropout on and the weights "
-            f"still moving: {'below the test accuracy in ' + listed(below) if below else 'too low, if anything'}, "
-            "which says nothing of overfitting."
+            f"The train accuracy of `{study}` is a running mean over the last epoch, while dropout is on and the "
+            f"weights still change. So it is {'below the test accuracy in ' + listed(below) if below else 'too low'}, "
+            "which says nothing about overfitting."
         )
 
 
@@ -166,18 +167,18 @@ def promised_layers(results: Results) -> Iterator[str]:
     """Yield which layers the first notebook's headings promise and its code lacks."""
     if "architectures" in _compared(results):
         yield (
-            "The first notebook's heading of model4 promises a dropout after the third layer, and those of model6 and "
-            "model7 a dropout of 0.5, that its code lacks; the code is what is reproduced."
+            "The first notebook's headings promise layers that its code lacks: a dropout after the third layer in "
+            "model4, and a dropout of 0.5 in model6 and model7. The code is what is reproduced."
         )
 
 
 def placebos(results: Results) -> Iterator[str]:
     """Yield what the second notebook's penalties penalize."""
     if "techniques" in _compared(results):
-        own = "; what such a penalty does to weights is the study `penalties`, our own"
+        own = ". Our own study `penalties` shows what a penalty on the weights does"
         yield (
-            "The second notebook's techniques \u201cL1\u201d and \u201cL2\u201d penalize the input, which trains "
-            f"nothing{own if 'penalties' in results.params.studies else ''}."
+            "The second notebook's techniques \u201cL1\u201d and \u201cL2\u201d penalize the input, which changes "
+            f"nothing that is learned{own if 'penalties' in results.params.studies else ''}."
         )
 
 

@@ -149,7 +149,7 @@ def identical(results: Results) -> Iterator[tuple[pd.DataFrame, str]]:
         bare = [_without_input_penalties(results.params.variant(*key))
                 for key in zip(group["study"], group["variant"], strict=True)]  # fmt: skip
         alike = all(parameters == bare[0] for parameters in bare)
-        reason = "they differ in a penalty on the input, which no weight changes: it has no gradient"
+        reason = "only a penalty on the input differs: no weight changes the input, so the penalty has no gradient"
         yield group, reason if alike else "they are trained alike"
 
 

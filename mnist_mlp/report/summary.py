@@ -37,8 +37,9 @@ def opening(results: Results) -> str:
         "" if distinct == len(table) else f" are {count(distinct, 'distinct model')}; the others are exact duplicates"
     )
     return (
-        f"{count(len(table), 'variant')} of {studies}{twins}. They and the candidate, {seeds} each, were scored on the "
-        f"{images}. Brackets hold 95 % intervals: of an accuracy by itself, of differences all at once."
+        f"{count(len(table), 'variant')} of {studies}{twins}. These models and the candidate (your own model) were "
+        f"trained with {seeds} each, and scored on the {images}. Brackets are 95 % intervals: each accuracy's holds by "
+        "itself, those of differences hold all at once."
     )
 
 
@@ -55,13 +56,13 @@ def _best(results: Results) -> Finding:
     if len(results.distinct) == 1:
         return Finding(f"{best} stands alone: no other model was trained.", f"{mean}.", "best")
     apart = (
-        "Chosen by one half of the seeds and images and scored on the other half, the best gets "
-        f"{percent(results.statistics['best_apart'])} %, which the choice does not inflate."
+        "The highest of many means is too high on average. A best model that is chosen by one half of the seeds and "
+        f"images gets {percent(results.statistics['best_apart'])} % on the other half."
     )
     if len(may) == 1:
         return Finding(f"{best} is the best.", f"{mean}, and no other model may be as good (95 %). {apart}", "best")
     names = listed(may["variant"].tolist(), 4)
-    text = f"With 95 %, the best of the studies' models is among these. {mean}. {apart}"
+    text = f"With 95 % confidence, the best of the studies' models is one of these. {mean}. {apart}"
     return Finding(f"Any of {names} may be the best.", text, "best")
 
 
@@ -74,12 +75,12 @@ def _candidate(results: Results) -> Finding:
     place, best, worst = (metrics[key] for key in ("rank", "rank_best", "rank_worst"))
     others = f"; places {best} to {worst} are possible" if best < worst else ""
     line = f"The candidate is in place {place} of {metrics['distinct_models']}{others}."
-    text = f"By its mean, {accuracy(results.candidate)}."
+    text = f"Its mean is {accuracy(results.candidate)}."
     if not results.studied.empty:
         better, worse, unknown = (results.names(verdict) for verdict in ("beats", "loses", "undecided"))
         text += (
-            f" It is better than {count(len(better), 'model')} and worse than {len(worse)}; undecided: "
-            f"{listed(unknown, 5) if unknown else 'none'} (the chance of any wrong verdict among these is 5 % at most)."
+            f" It is better than {count(len(better), 'model')} and worse than {len(worse)}. Undecided: "
+            f"{listed(unknown, 5) if unknown else 'none'}. The chance of any wrong verdict is 5 % at most."
         )
     return Finding(line, text, "candidate")
 
@@ -101,7 +102,7 @@ def effect_words(results: Results, rows: pd.DataFrame) -> str:
     if not undecided.empty:
         levels = ", ".join(f"`{row['level']}` {_numbers(row)}".strip() for _, row in undecided.iterrows())
         power = undecided["visible"].max()
-        parts.append(f"undecided {levels}" + (f" ({_found(power)})" if pd.notna(power) else ""))
+        parts.append(f"undecided: {levels}" + (f" ({_found(power)})" if pd.notna(power) else ""))
     return "; ".join(parts)
 
 
@@ -117,7 +118,7 @@ def _by_level(results: Results, row: pd.Series) -> str:
     parts = [f"{_numbers(one)} with {one['within']}" for _, one in own[decided].iterrows()]
     rest = own.loc[~decided, "within"].tolist()
     if rest:
-        parts.append(f"undecided with {', '.join(rest)}")
+        parts.append("undecided with the others" if parts else f"undecided with {', '.join(rest)}")
     return f"`{row['level']}` {', '.join(parts)}"
 
 
@@ -137,9 +138,9 @@ def interactions(results: Results, study: str, factor: str) -> str:
             continue
         other = pair[1 - pair.index(factor)]
         if found["p"] < ALPHA:
-            words.append(f"Taken together, the effects differ by {other} ({chance(found['p'])})")
+            words.append(f"Taken together, these effects depend on {other} ({chance(found['p'])})")
         else:
-            words.append(f"Whether the effects differ by {other} is undecided ({unseen(found)})")
+            words.append(f"Whether these effects depend on {other} is undecided ({unseen(found)})")
     return ". ".join(words)
 
 
@@ -147,7 +148,7 @@ def unseen(found: dict[str, float | None]) -> str:
     """Return a joint p and, where it is large, what the test could have seen. found: of statistics.json's joint."""
     p, size = found["p"], found["visible"]
     known = chance(np.nan if p is None else p)
-    return f"{known}; {_found(size)}" if size is not None and p is not None and p >= ALPHA else known
+    return f"{known}, and {_found(size)}" if size is not None and p is not None and p >= ALPHA else known
 
 
 def _effects(results: Results) -> list[Finding]:
@@ -156,7 +157,7 @@ def _effects(results: Results) -> list[Finding]:
     for study, factors in averaged.groupby("study", sort=False):
         (first, rows), *others = factors.groupby("factor", sort=False)
         title = f"`{study}`, compared with `{rows['reference'].iloc[0]}`"
-        text = f"In points of test accuracy: {effect_words(results, rows)}."
+        text = f"Differences in points of test accuracy: {effect_words(results, rows)}."
         if more := interactions(results, str(study), str(first)):
             text += f" {more}."
         for factor, own in others:
@@ -164,7 +165,7 @@ def _effects(results: Results) -> list[Finding]:
             if not _told(own).any():
                 joint = results.statistics["joint"][study].get(factor, {"p": None, "visible": None})
                 words = f"undecided ({unseen(joint)})"
-            text += f" {factor[0].upper()}{factor[1:]} against `{own['reference'].iloc[0]}`: {words}."
+            text += f" {factor[0].upper()}{factor[1:]}, compared with `{own['reference'].iloc[0]}`: {words}."
         line = f"{title}: {_verdicts(rows, across(results, str(study)))}."
         found.append(Finding(line, text, "effects", str(study)))
     return found
@@ -177,7 +178,7 @@ def _verdicts(rows: pd.DataFrame, others: str) -> str:
     forms = (  # of one level, of several
         (decided & (rows["difference"] > 0), "{} helps", "{} help"),
         (decided & (rows["difference"] < 0), "{} hurts", "{} hurt"),
-        (depends, f"what {{}} does depends on {others}", f"what {{}} do depends on {others}"),
+        (depends, f"the effect of {{}} depends on {others}", f"the effects of {{}} depend on {others}"),
         (~_told(rows), "{} is undecided", "{} are undecided"),
     )
     found = [(rows.loc[which, "level"].tolist(), one, many) for which, one, many in forms if which.any()]
@@ -191,8 +192,8 @@ def limits(results: Results) -> list[str]:
     for study, body in studies.items():
         if body.reference and not effects.reference(results.params, study):
             lines.append(
-                f"`{study}` names `{body.reference}` as its reference, which isn't there with all its levels, or has "
-                "another protocol: its own first level stands in."
+                f"`{study}` names `{body.reference}` as its reference, which lacks some of the levels or has another "
+                "protocol. So the first level of its own is the reference."
             )
     for study, numbers in results.statistics["studies"].items():
         now = str(len(studies[study].protocol.seeds))
@@ -200,46 +201,48 @@ def limits(results: Results) -> list[str]:
         if smallest and smallest["one_pair"]:
             lines.append(
                 f"Between two typical models of `{study}` with {count(int(now), 'seed')} each, a difference of "
-                f"{percent(smallest['one_pair'])} points is found with 80 % power, of {percent(smallest['all_pairs'])} "
-                f"where all {results.statistics['pairs']} pairs are looked at; with 10 seeds "
-                f"{percent(more['one_pair'])} and {percent(more['all_pairs'])}."
+                f"{percent(smallest['one_pair'])} points is found with 80 % power. Among all "
+                f"{results.statistics['pairs']} pairs, it must be {percent(smallest['all_pairs'])} points. With 10 "
+                f"seeds, these are {percent(more['one_pair'])} and {percent(more['all_pairs'])} points."
             )
         if not numbers["models"]:
             lines.append(f"Every model of `{study}` is one of an earlier study, and its seeds are counted there.")
         elif not numbers["freedom"]:
             lines.append(
-                f"Nothing is known of what the seeds of `{study}` do, so nothing of it is decided: give it more seeds."
+                f"Nothing is known about chance over the seeds of `{study}`, so nothing is decided: give it more seeds."
             )
         if (p := numbers["bartlett_p"]) is not None:
             power = f"{100 * numbers['bartlett_power']:.0f} %"
             if p < ALPHA:
                 lines.append(
-                    f"The seeds of `{study}` scatter unequally from model to model (Bartlett, {chance(p)}): pooling "
-                    "them is doubtful, and more seeds are the remedy."
+                    f"Some models of `{study}` vary more over their seeds than others (Bartlett's test, {chance(p)}). "
+                    "So pooling is doubtful: give the study more seeds."
                 )
             else:
                 lines.append(
-                    f"That the seeds of `{study}` scatter by the same multiple of the binomial variance is assumed, "
-                    f"not shown: Bartlett's test ({chance(p)}) would notice one model of {RATIO} times the others' sd "
-                    f"in {power} of cases, a lesser one less often."
+                    f"The intervals assume that all models of `{study}` vary over their seeds by the same multiple of "
+                    f"the binomial variance. Bartlett's test finds nothing against it ({chance(p)}). It would notice "
+                    f"one model with {RATIO} times the others' standard deviation in {power} of cases, smaller "
+                    "differences less often."
                 )
     lines.append(
-        "One data set and one set of training images: what holds on others isn't asked. The networks have the "
-        "notebooks' settings, or a library's defaults, and none is tuned: a better setting may turn any of this around."
+        "All of this was found on one data set and one set of training images; others may give other results. The "
+        "networks have the notebooks' settings or a library's defaults. No network is tuned, and better settings may "
+        "reverse any result."
     )
     if unlearnt := _unlearnt(results):
         lines.append(
-            f"{listed(unlearnt, 5)} had not learnt out: the last fifth of the epochs still took more than "
-            f"{100 * UNLEARNT:.0f} % off the validation loss."
+            f"{listed(unlearnt, 5)} had not finished learning: the validation loss still fell by more than "
+            f"{100 * UNLEARNT:.0f} % in the last fifth of the epochs."
         )
     on_test = [study for study, body in studies.items() if body.protocol.validation == "test"]
     if on_test:
         lines.append(
-            f"In {listed(on_test)} the validation images are the test images, as in the notebook: its validation "
-            "curves are no independent evidence."
+            f"In {listed(on_test)} the validation images are the test images, as in the notebook. So its validation "
+            "curves are not independent evidence."
         )
     if results.published is not None:
-        lines.append("A published figure is of one run with an unknown seed.")
+        lines.append("Each published accuracy comes from one run with an unknown seed.")
     return lines
 
 

@@ -18,15 +18,15 @@ def lines(results: Results, plain: bool = False) -> list[str]:
         + (f", 95 % interval {interval}" if interval else "")
         + f" ({count(candidate['replicates'], 'seed')})",
         f"place: {metrics['rank']} of {count(metrics['distinct_models'], 'distinct model')} by its mean; "
-        f"{metrics['rank_best']} to {metrics['rank_worst']} by what differs significantly (5 % family-wise)",
+        f"places {metrics['rank_best']} to {metrics['rank_worst']} are possible (chance of error: 5 % at most)",
     ]
     told = told if plain else [bold(line) for line in told]
     for verdict in ("beats", "loses", "identical"):
         names = results.names(verdict)
         if names or verdict != "identical":
-            listed = f" ({', '.join(names[:5])})" if names else ""
             more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-            told.append(f"{VERDICTS[verdict]}: {len(names) or 'none'}{listed}{more}")
+            listed = f" ({', '.join(names[:5])}{more})" if names else ""
+            told.append(f"{VERDICTS[verdict]}: {len(names) or 'none'}{listed}")
     return told
 
 

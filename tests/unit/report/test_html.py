@@ -86,7 +86,7 @@ def test_confusions_are_of_as_many_classes_as_there_are(results):
     many = pd.concat([results.confusion, results.confusion.tail(1).assign(true=11, predicted=12)])
     for confusion, classes in ((few, 3), (many, 13)):
         made = html.html(dataclasses.replace(results, confusion=confusion))
-        header = re.search(r"<caption>Test images by class.*?</thead>", made, re.DOTALL).group()
+        header = re.search(r"<caption>Test images by true class.*?</thead>", made, re.DOTALL).group()
         assert re.findall(r'scope="col">(\d+)<', header) == [str(i) for i in range(classes)]
 
 

@@ -53,7 +53,7 @@ def test_agreement_is_the_mean_and_largest_difference(root, comparison_md, publi
         gaps = {v: mean - float(published[study, v]["test_accuracy"]) for v, mean in accuracies[study].items()}
         worst = max(gaps, key=lambda v: abs(gaps[v]))
         expected = 100 * sum(map(abs, gaps.values())) / len(gaps)
-        assert float(shown[study]["mean, unsigned (points)"]) == pytest.approx(expected, abs=0.0051)
+        assert float(shown[study]["mean without sign (points)"]) == pytest.approx(expected, abs=0.0051)
         assert shown[study]["largest (points)"] == f"{100 * gaps[worst]:+.2f} (`{worst}`)"
         assert shown[study]["figures"] == str(len(gaps))
         scores = pd.read_csv(root / "reports/results.csv").query("study == @study and variant not in @TWINS")
@@ -77,7 +77,7 @@ def test_identical_models_and_the_spread_of_their_published_figures_are_listed(c
 
 
 def test_contradictions_of_the_summary_table_are_listed(comparison_md):
-    text = section(comparison_md, "What the notebooks contradict themselves in")
+    text = section(comparison_md, "Where the notebooks contradict themselves")
     lines = {line["variant"]: line for line in table(text)}
     assert list(lines) == [f"`architectures/model{i}`" for i in (1, 2, 3, 7)]
     assert lines["`architectures/model3`"]["test, difference (points)"] == "-0.53"
@@ -96,9 +96,8 @@ def test_the_candidates_verdicts_add_up(root, comparison_md):
 def test_the_terminal_shows_the_candidates_accuracy_and_place(printed):
     interval = r"95 % interval \[\d\d\.\d\d, \d\d+\.\d\d\]"
     assert re.search(rf"^candidate: 9\d\.\d\d % of 200 test images right, {interval} \(2 seeds\)$", printed, re.M)
-    place = (
-        r"^place: \d+ of 9 distinct models by its mean; \d+ to \d+ by what differs significantly \(5 % family-wise\)$"
-    )
+    possible = r"places \d+ to \d+ are possible \(chance of error: 5 % at most\)"
+    place = rf"^place: \d+ of 9 distinct models by its mean; {possible}$"
     assert re.search(place, printed, re.M)
     assert "make ui" in printed and "dvc plots show" in printed
 
@@ -113,7 +112,7 @@ def test_effects_are_listed_with_their_power_and_the_seeds_they_need(root, compa
         assert line["found 4 times in 5 (points)"] == f"{100 * row.visible:.2f}"
         if row.p_family >= 0.05:
             expected = "more than 100" if np.isnan(row.seeds_needed) else f"{row.seeds_needed:.0f}"
-            assert line["seeds each to decide it"] == expected
+            assert line["seeds per model to decide it"] == expected
 
 
 def test_the_models_that_may_be_the_best_are_listed_with_what_would_tell_them_apart(root, comparison_md):
@@ -142,9 +141,9 @@ def test_results_of_the_sample_say_so_and_meet_no_published_figure(tmp_path):
     assert text.startswith("# Comparison\n\n> **ONLY A SAMPLE OF MNIST")
     assert terminal.lines(sample)[0].startswith("ONLY A SAMPLE OF MNIST")
     assert "> **ONLY A SAMPLE OF MNIST" in documents.short(sample)
-    assert lessons.closing_table(sample).startswith("The results in reports/ say nothing of it")
+    assert lessons.closing_table(sample).startswith("The results in reports/ don't show this")
     shown = table(section(text, "Study `architectures`"))[0]
     assert "published (%)" not in shown and "difference (points)" not in shown
-    for title in ("Agreement with the published figures", "What the notebooks contradict themselves in"):
+    for title in ("Agreement with the published figures", "Where the notebooks contradict themselves"):
         assert f"## {title}" not in text
     assert "97.53" not in text

@@ -34,8 +34,8 @@ def test_contradictions_are_said_from_the_data_that_show_them(results):
         return any(part in line for line in published.contradictions(results))
 
     assert said("model8 is the best model")
-    assert said("here it is in place 1 ", dataclasses.replace(results, table=results.table.assign(rank=1)))
-    assert not said("here it is in place 1 ", dataclasses.replace(results, table=results.table.assign(rank=5)))
+    assert said("model8 is in place 1 ", dataclasses.replace(results, table=results.table.assign(rank=1)))
+    assert not said("model8 is in place 1 ", dataclasses.replace(results, table=results.table.assign(rank=5)))
     validated_on_test = [name for name, s in results.params.studies.items() if s.protocol.validation == "test"]
     for study in ("architectures", "techniques"):
         assert said(f"`{study}` validates on the test images") == (study in validated_on_test)
@@ -77,4 +77,4 @@ def test_the_shipped_variants_are_what_the_notebooks_ran():
 def test_without_published_figures_none_is_compared(results):
     table = results.table.assign(published=np.nan)
     assert published.fidelity(dataclasses.replace(results, table=table)).empty
-    assert published.agreement(dataclasses.replace(results, table=table)) == ("No published figure is compared.", "")
+    assert published.agreement(dataclasses.replace(results, table=table)) == ("No published accuracy is compared.", "")

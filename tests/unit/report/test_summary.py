@@ -44,32 +44,32 @@ def test_the_sentences_are_true_of_the_numbers(results):
         f"`{first['study']}/{first['variant']}` has the highest mean, {100 * first['test_accuracy']:.2f} % {interval}"
         in best
     )
-    assert f"the best gets {100 * results.statistics['best_apart']:.2f} %" in best
+    assert f"gets {100 * results.statistics['best_apart']:.2f} % on the other half" in best
     may = table[table["identical_to"].isna() & (table["behind_high"] > 0)]
     assert " may be the best." in best
     assert all(f"`{row.variant}`" in best for row in may.sort_values("rank").head(2).itertuples())
     gaps = (table["test_accuracy"] - table["published"]).dropna()
     inside = ((table["run_low"] <= table["published"]) & (table["published"] <= table["run_high"])).sum()
-    assert f"Ours are {100 * gaps.abs().mean():.2f} points away on average" in published
-    assert f"at most {100 * gaps.abs().max():.2f}" in published
+    assert f"{100 * gaps.abs().mean():.2f} points on average" in published
+    assert f"{100 * gaps.abs().max():.2f} at most" in published
     assert published.startswith(
-        f"{inside} of {len(gaps)} published accuracies lie in our 95 % interval for one new run."
+        f"{inside} of {len(gaps)} published accuracies lie in our 95 % prediction interval for one new run."
     )
     assert f"{0.95 * len(gaps):.0f} are expected" in published
     assert (
         f"our accuracies are {100 * abs(gaps.mean()):.2f} points {'higher' if gaps.mean() > 0 else 'lower'}"
         in published
     )
-    assert re.search(r"our test losses \d+\.\d\d % (higher|lower) \(p [=<] \d\.\d+\)\.", published)
+    assert re.search(r"our test losses are \d+\.\d\d % (higher|lower) \(p [=<] \d\.\d+\)\.", published)
     own = results.table.iloc[-1]
     interval = f"[{100 * own['low']:.2f}, {100 * own['high']:.2f}]"
     assert re.match(
         rf"The candidate is in place {own['rank']} of {distinct + 1}(; places \d+ to \d+ are possible)?\. ", candidate
     )
-    assert f"By its mean, {100 * own['test_accuracy']:.2f} % {interval}." in candidate
+    assert f"Its mean is {100 * own['test_accuracy']:.2f} % {interval}." in candidate
     counted = table[table["identical_to"].isna()]["verdict"].value_counts()
     assert re.search(
-        rf"better than {counted.get('beats', 0)} models? and worse than {counted.get('loses', 0)};", candidate
+        rf"better than {counted.get('beats', 0)} models? and worse than {counted.get('loses', 0)}\.", candidate
     )
     assert techniques.startswith("`techniques`, compared with `none`: ")
     assert penalties.startswith("`penalties`, compared with `none`: ")
@@ -106,7 +106,7 @@ def test_no_effect_is_called_none_and_each_shows_its_interval(results):
     )
     undecided = changed(results, "effects", "p_family", 0.5)
     told = texts(undecided)[1]
-    assert f"undecided {numbers} (an effect of {100 * row['visible']:.2f} points would be found 4 times in 5)" in told
+    assert f"undecided: {numbers} (an effect of {100 * row['visible']:.2f} points would be found 4 times in 5)" in told
     decided = texts(changed(results, "effects", "p_family", 0.01))[1]
     assert numbers in decided
     assert "undecided" not in decided.partition("Whether")[0]
@@ -119,7 +119,7 @@ def test_a_large_p_never_stands_without_what_the_design_could_have_seen(results,
     for text in (*texts(results), *comparison_md.splitlines(), plain(comparison_html)):
         for p in re.finditer(r"(?:technique|activation|penalty)\S* p = (0\.\d+)", text):
             if float(p[1]) >= 0.05:
-                assert text[p.end() :].startswith("; an effect of "), text[p.start() :][:80]
+                assert text[p.end() :].startswith(", and an effect of "), text[p.start() :][:80]
 
 
 def test_an_effect_that_differs_by_another_factor_is_told_by_it(results):
@@ -129,35 +129,35 @@ def test_an_effect_that_differs_by_another_factor_is_told_by_it(results):
     row = results.effects[(results.effects["level"] == "batchnorm") & (results.effects["within"] == "relu")].iloc[0]
     sure = changed(changed(alike, "effects", "p_alike", 0.001, 0), "effects", "p_family", 0.01, row.name)
     numbers = f"{100 * row['difference']:+.2f} [{100 * row['family_low']:+.2f}, {100 * row['family_high']:+.2f}]"
-    assert f"`batchnorm` {numbers} with relu, undecided with tanh" in texts(sure)[1]
-    assert "what `batchnorm` does depends on activation." in told
+    assert f"`batchnorm` {numbers} with relu, undecided with the others" in texts(sure)[1]
+    assert "the effect of `batchnorm` depends on activation." in told
     assert f"`batchnorm` {100 * results.effects.iloc[0]['difference']:+.2f} [" not in told
     joint = copy.deepcopy(results.statistics["joint"])
     joint["techniques"]["technique x activation"]["p"] = 0.001
     told = texts(dataclasses.replace(alike, statistics=results.statistics | {"joint": joint}))[1]
-    assert "Taken together, the effects differ by activation (p = 0.001)." in told
+    assert "Taken together, these effects depend on activation (p = 0.001)." in told
     joint["techniques"]["technique x activation"]["p"] = 0.6
     told = texts(dataclasses.replace(alike, statistics=results.statistics | {"joint": joint}))[1]
-    assert "Whether the effects differ by activation is undecided (p = 0.60; an effect of " in told
+    assert "Whether these effects depend on activation is undecided (p = 0.60, and an effect of " in told
 
 
 def test_what_was_not_tried_or_published_is_said(results):
     few = dataclasses.replace(results, effects=results.effects.iloc[:0])
     assert [finding.picture for finding in summary(few)] == ["best", "published", "candidate"]
     none = dataclasses.replace(results, published=None, table=results.table.assign(published=np.nan))
-    assert texts(none)[3] == "No published figure is compared. "
+    assert texts(none)[3] == "No published accuracy is compared. "
 
 
 def test_the_limits_say_what_the_tests_could_see_and_what_was_not_asked(results):
     lines = " ".join(limits(results))
     assert "is found with 80 % power" in lines
-    assert "One data set and one set of training images" in lines
-    assert "none is tuned" in lines
+    assert "one data set and one set of training images" in lines
+    assert "No network is tuned" in lines
     studies = copy.deepcopy(results.statistics["studies"])
     studies["techniques"] |= {"bartlett_p": 0.5, "bartlett_power": 0.39}
     lines = limits(dataclasses.replace(results, statistics=results.statistics | {"studies": studies}))
-    (line,) = (line for line in lines if "is assumed, not shown" in line and "`techniques`" in line)
-    assert "would notice one model of 6 times the others' sd in 39 % of cases" in line
+    (line,) = (line for line in lines if "Bartlett's test" in line and "`techniques`" in line)
+    assert "would notice one model with 6 times the others' standard deviation in 39 % of cases" in line
 
 
 @pytest.mark.parametrize(("last", "said"), [(0.5, True), (0.95, False)])
@@ -168,4 +168,4 @@ def test_a_model_that_was_still_learning_is_named(last, said, results):
     history["val_loss"] = 1.0
     history.loc[own & (history["epoch"] == epochs.max()), "val_loss"] = last
     lines = limits(dataclasses.replace(results, history=history))
-    assert any(line.startswith("`architectures/model1` had not learnt out") for line in lines) == said
+    assert any(line.startswith("`architectures/model1` had not finished learning") for line in lines) == said
