@@ -27,7 +27,7 @@ def main() -> None:
         epilog=f"commands:\n{listed}\n\n`mnist-mlp COMMAND --help` tells more.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND")
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of the commands below")
     name = parser.parse_args(sys.argv[1:2]).command
     with errors_as_lines():
         module = importlib.import_module(f"mnist_mlp.commands.{name}")
