@@ -23,8 +23,10 @@ def read() -> dict[str, str]:
 
         parsed = parse_yaml(text, str(paths.LOCKFILE))
         text = dumps_yaml({"schema": "2.0", "stages": parsed["stages"]})
-    texts = re.split(r"^(?=  \S)", text.removeprefix(HEAD), flags=re.MULTILINE)
-    return {text.partition(":\n")[0].strip(" '\""): text for text in texts if text.strip()}
+    texts = re.split(
+        r"^(?=  [^\s:])", text.removeprefix(HEAD), flags=re.MULTILINE
+    )  # a long key: `  ? NAME`, `  : cmd: ...`
+    return {re.split(r":\n|\n  : ", text)[0].strip(" ?'\""): text for text in texts if text.strip()}
 
 
 def digests(stage: str) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """dvc.lock as texts of entries, put together in DVC's order."""
 
 import pytest
+from dvc.utils.serialize import dumps_yaml
 from ruamel.yaml import YAML
 
 from mnist_mlp import paths
@@ -31,6 +32,20 @@ def test_a_file_that_dvc_wrote_is_read_and_written_to_the_byte():
     assert list(entries) == names()
     lock_entries.write(entries)
     assert paths.LOCKFILE.read_bytes() == content
+
+
+@pytest.mark.parametrize("length", [100, 110, 120, 240])
+def test_a_name_of_any_length_is_read_as_dvc_wrote_it(length):
+    """DVC's YAML spells a key of 118 signs and more in another form."""
+    name = "train-a@" + length * "x"
+    stages = {stage: {"cmd": "true", "outs": [{"path": "o", "md5": stage[:3]}]} for stage in ("a", name, "evaluate")}
+    content = dumps_yaml({"schema": "2.0", "stages": stages})
+    paths.LOCKFILE.write_text(content)
+    entries = lock_entries.read()
+    assert list(entries) == list(stages)
+    assert lock_entries.digests(name) == {"o": "tra"}
+    lock_entries.write(entries)
+    assert paths.LOCKFILE.read_text() == content
 
 
 @pytest.mark.parametrize(
