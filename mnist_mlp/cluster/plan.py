@@ -11,6 +11,7 @@ from typing import Any
 
 from mnist_mlp import config
 from mnist_mlp.cluster import stage_runner
+from mnist_mlp.config.messages import printable
 from mnist_mlp.errors import UserError
 from mnist_mlp.pipeline import git, leftovers
 
@@ -109,6 +110,6 @@ def _refuse_strays(stage: Any, made: set[str]) -> None:
             path = Path(stage.repo.root_dir, name)
             if made.isdisjoint(map(str, (path, *path.parents))) and not ignored(str(path)):
                 raise UserError(
-                    f"{name}: no stage makes it, but {stage.addressing} depends on its folder, and no other checkout "
-                    f"has it; remove it: rm -r {Path(name).parent}"
+                    f"{printable(name)}: no stage makes it, but {stage.addressing} depends on its folder, and no other "
+                    f"checkout has it; remove it: {leftovers.removal(Path(name))}"
                 )

@@ -7,6 +7,7 @@ that came from the cache trained nothing that could have logged it.
 import contextlib
 import json
 import os
+import shlex
 import signal
 import socket
 import statistics
@@ -79,7 +80,7 @@ def main() -> None:
                     print("Ctrl-C ends it", flush=True)
                     _follow(server)
                     return
-        address = store.shown(opened.address if opened.local else store.uri())
+        address = shlex.quote(store.shown(opened.address if opened.local else store.uri()))
         raise UserError(f"MLflow's UI did not start; `mlflow ui --backend-store-uri {address}` tells why")
     print()
 

@@ -4,10 +4,14 @@ evaluate depends on models/ as a whole. What a renamed or removed variant left t
 dvc.lock has, and no clone could give it.
 """
 
+import os
+import shlex
 import shutil
+from pathlib import Path
 
 from mnist_mlp import paths
 from mnist_mlp.config import Params
+from mnist_mlp.config.messages import printable
 from mnist_mlp.errors import UserError
 from mnist_mlp.pipeline.digests import is_cached
 from mnist_mlp.pipeline.inputs import read_ignored
@@ -28,8 +32,18 @@ def remove(params: Params) -> None:
                 print(f"{path}: no variant of {paths.PARAMS}, so it is removed; DVC's cache keeps it")
             else:
                 raise UserError(
-                    f"{path}: no variant of {paths.PARAMS}, and not in DVC's cache; evaluate depends on its folder, "
-                    f"and no clone has it; move it out of {paths.MODELS}/, or remove it: rm -r {path}"
+                    f"{printable(str(path))}: no variant of {paths.PARAMS}, and not in DVC's cache; evaluate depends "
+                    f"on its folder, and no clone has it; move it out of {paths.MODELS}/, or remove it: "
+                    f"{removal(path)}"
                 )
         if study.is_dir() and not any(study.iterdir()):
             study.rmdir()
+
+
+def removal(path: Path) -> str:
+    """Return the command, on one line, that removes a file or folder and nothing else, whatever its name holds."""
+    text = str(path)
+    if text.isprintable():
+        return f"rm -r {shlex.quote(text)}"
+    signs = (chr(byte) if 32 <= byte < 127 and byte not in b"'\\" else f"\\x{byte:02x}" for byte in os.fsencode(path))
+    return f"rm -r $'{''.join(signs)}'"

@@ -1,6 +1,8 @@
 """Models of variants that are no more, beside a real cache of DVC's."""
 
+import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,27 @@ def test_a_removed_studys_folder_goes_with_its_models(cached):
     cached.parent.rename(moved)
     leftovers.remove(config.load())
     assert not moved.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "printed", "typed"),
+    [
+        ("old data", "models/techniques/old data", "'models/techniques/old data'"),
+        ("x; echo y", "models/techniques/x; echo y", "'models/techniques/x; echo y'"),
+        (os.fsdecode(b"a\n'\xe9"), r"models/techniques/a\n'\udce9", r"$'models/techniques/a\x0a\x27\xe9'"),
+    ],
+)
+def test_the_command_that_removes_a_folder_removes_no_other_one(cached, name, printed, typed):
+    write(OLD.with_name(name) / "notes.txt", "mine")
+    write(paths.RAW / "images", "more")
+    with pytest.raises(UserError, match="no variant of ") as caught:
+        leftovers.remove(config.load())
+    (line,) = str(caught.value).splitlines()
+    assert line.startswith(f"{printed}: ")
+    assert line.endswith(f"or remove it: rm -r {typed}")
+    subprocess.run(["bash", "-c", line.partition("remove it: ")[2]], check=True)
+    assert not OLD.with_name(name).exists()
+    assert (paths.RAW / "images").exists()
 
 
 @pytest.mark.parametrize("change", ["a file more", "a file changed", "a file less in the cache", "moved"])
