@@ -64,18 +64,24 @@ def errors_as_lines() -> Iterator[None]:
         yield
     except UserError as error:
         for line in str(error).splitlines():
-            print(f"error: {line}", file=sys.stderr)
+            _say(line)
         _tell_way_back(str(error))
         sys.exit(1)
     except OSError as error:
-        print(f"error: {_trouble(error)}", file=sys.stderr)
+        _say(_trouble(error))
         sys.exit(1)
     except Exception as error:
-        print(f"error: {_unforeseen(error)}", file=sys.stderr)
+        _say(_unforeseen(error))
         sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted: nothing of this stage was recorded; run the same command to go on", file=sys.stderr)
         sys.exit(130)
+
+
+def _say(fault: str) -> None:
+    """Print a fault on one line, whatever signs a name in it holds."""
+    text = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in fault)
+    print(f"error: {text}", file=sys.stderr)
 
 
 def _refuse_other_code() -> None:

@@ -22,12 +22,15 @@ FULL = "No space left on device; free some, and run the same command again"
         (UserError("a: no\nb: nor this"), 1, ["error: a: no", "error: b: nor this"]),
         (PermissionError(errno.EACCES, "Permission denied", "reports/a.csv"), 1,
          ["error: reports/a.csv: Permission denied"]),
+        (PermissionError(errno.EACCES, "Permission denied", "models/a\n\x1b[2Jb\udce9"), 1,
+         [r"error: models/a\n\x1b[2Jb\udce9: Permission denied"]),
+        (UserError("a\x1b[2J: no"), 1, [r"error: a\x1b[2J: no"]),
         (OSError(errno.ENOSPC, "No space left on device", "models/a"), 1, [f"error: models/a: {FULL}"]),
         (OSError(errno.EDQUOT, "Disk quota exceeded", "models/a"), 1, [f"error: models/a: {FULL}"]),
         (KeyboardInterrupt(), 130,
          ["interrupted: nothing of this stage was recorded; run the same command to go on"]),
     ],
-    ids=["user error", "no permission", "full disk", "quota", "Ctrl-C"],
+    ids=["user error", "no permission", "odd name", "sign for the terminal", "full disk", "quota", "Ctrl-C"],
 )  # fmt: skip
 def test_what_a_person_can_mend_is_told_in_lines(capsys, error, status, lines):
     with pytest.raises(SystemExit) as caught, errors_as_lines():
