@@ -26,9 +26,14 @@ from ruamel.yaml import YAML
 
 from mnist_mlp import config, files, paths
 from mnist_mlp.config.choices import IDX_FILES, SAMPLE
+from mnist_mlp.config.messages import printable
 from mnist_mlp.config.studies import NAME
 from mnist_mlp.data import conversion, datasets, idx
 from mnist_mlp.errors import UserError
+
+# The pipeline's own folders: stages replace some whole; others hold code, or what git, DVC and MLflow keep.
+OWN = (paths.RAW, paths.PREPARED, paths.MODELS, paths.CHAMPION, paths.REPORTS, paths.PUBLISHED.parent,
+       *map(Path, ("mnist_mlp", "stages", "mlruns", ".cache", ".dvc", ".git", ".venv")))  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,6 +63,11 @@ def main(source: str, name: str, to: str | None, add: bool) -> None:
                 f"--to: found {to}; allowed: none, for the IDX files of {source} stay there; leave --to out"
             )
         folder = path
+        if _is_own(folder):
+            raise UserError(
+                f"{folder}: found a folder of the pipeline; allowed: any other, for a data set that replaces it would "
+                "remove yours; copy the files to another one"
+            )
         arrays, contents = conversion.from_idx(path)
     else:
         folder = Path(to or f"data/{name}").expanduser()
@@ -78,9 +88,12 @@ def main(source: str, name: str, to: str | None, add: bool) -> None:
     entry = {"sources": [_location(folder)], "files": datasets.described(contents)}
     train, _, test, _ = arrays
     named = classes or [str(label) for label in range(int(arrays[1].max()) + 1)]
+    listed = ", ".join(f"{i} {one}" if classes else one for i, one in enumerate(named))
+    size = f"{train.shape[1]} x {train.shape[2]}"
     print(
-        f"{folder}: {len(train):,} training and {len(test):,} test images of {train.shape[1]} x {train.shape[2]}, "
-        f"{len(named)} classes: {', '.join(f'{i} {one}' if classes else one for i, one in enumerate(named))}"
+        printable(
+            f"{folder}: {len(train):,} training and {len(test):,} test images of {size}, {len(named)} classes: {listed}"
+        )
     )
     if add:
         _add(name, entry)
@@ -93,7 +106,7 @@ def main(source: str, name: str, to: str | None, add: bool) -> None:
 
 def _check_target(folder: Path) -> None:
     """Raise UserError if a folder isn't one to replace: it holds other files, or is the pipeline's own."""
-    if folder.resolve() in (paths.RAW.resolve(), paths.PREPARED.resolve()):
+    if _is_own(folder):
         raise UserError(f"{folder}: found a folder of the pipeline; allowed: any other; choose another --to")
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder}: found a file; allowed: a new folder; choose another --to")
@@ -101,6 +114,11 @@ def _check_target(folder: Path) -> None:
         raise UserError(
             f"{folder}: found {other[0]}; allowed: a new or empty folder, or IDX files; choose another --to"
         )
+
+
+def _is_own(folder: Path) -> bool:
+    """Return whether a folder is one of the pipeline's, or lies in one."""
+    return any(folder.resolve().is_relative_to(own.resolve()) for own in OWN)
 
 
 def _location(folder: Path) -> str:
@@ -114,7 +132,7 @@ def _add(name: str, entry: dict[str, Any]) -> None:
     """Add an entry to params.yaml, ahead of the others: a comment behind the last one stays where it is."""
     params = _dvc_yaml().load(paths.PARAMS.read_text(encoding="utf-8"))
     params["datasets"].insert(0, name, entry)
-    files.write(paths.PARAMS, _yaml(params))
+    files.write(paths.PARAMS.resolve(), _yaml(params))  # a link stays one
 
 
 def _yaml(content: Any) -> str:

@@ -1,5 +1,6 @@
 """`mnist-mlp dataset`: what it writes, prints and adds; nothing is left half done."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,28 @@ def test_idx_files_stay_where_they_are(capsys):
     assert sorted(path.name for path in Path().iterdir()) == ["images", "params.yaml", "shapes.npz"]
 
 
+def test_a_class_whose_name_holds_signs_for_the_terminal_is_printed_as_text(capsys):
+    from PIL import Image
+
+    for split, number in (("train", 60), ("test", 6)):
+        for grey, name in enumerate((b"line\nbreak", b"\x1b[31mred \xe9"), start=1):
+            folder = Path("pictures", split, os.fsdecode(name))
+            folder.mkdir(parents=True)
+            for i in range(number):
+                Image.fromarray(np.full((4, 4), grey, np.uint8)).save(folder / f"{i}.png")
+    dataset.main("pictures", "pictures", None, add=True)
+    line = capsys.readouterr().out.splitlines()[0]
+    assert line.endswith(r"2 classes: 0 \x1b[31mred \udce9, 1 line\nbreak")
+
+
+def test_a_link_to_params_yaml_stays_one(tmp_path):
+    kept = Path("params.yaml").rename("kept.yaml")
+    Path("params.yaml").symlink_to(kept)
+    dataset.main("shapes.npz", "shapes", None, add=True)
+    assert Path("params.yaml").is_symlink()
+    assert "shapes" in config.load(kept).datasets
+
+
 def test_a_folder_of_its_own_is_written_again():
     dataset.main("shapes.npz", "shapes", "idx", add=False)
     before = {path.name: path.read_bytes() for path in Path("idx").iterdir()}
@@ -90,6 +113,15 @@ FAULTS = {
         ("shapes.npz", "shapes", "data/raw", False),
         "data/raw: found a folder of the pipeline; allowed: any other;",
     ),
+    "inside": (
+        ("shapes.npz", "shapes", "data/raw/shapes", False),
+        "data/raw/shapes: found a folder of the pipeline; allowed: any other;",
+    ),
+    "models": (("shapes.npz", "shapes", "models", False), "models: found a folder of the pipeline; allowed: any "),
+    "replaced": (
+        ("data/raw", "noise", None, False),
+        "data/raw: found a folder of the pipeline; allowed: any other, for a data set that replaces it would remove",
+    ),
 }
 
 
@@ -97,6 +129,8 @@ FAULTS = {
 def test_what_cannot_work_changes_nothing(arguments, fault):
     write_folder("images", TINY)
     write_folder("full", {"notes.txt": b"mine"})
+    Path("data").mkdir()
+    write_folder("data/raw", TINY)
     before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
     with pytest.raises(UserError) as error:
         dataset.main(*arguments)
