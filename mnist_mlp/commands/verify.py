@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -118,7 +119,7 @@ def _environment(scratch: Path) -> dict[str, str]:
     return own | {
         "DVC_ROOT": os.environ.get("DVC_ROOT", str(Path.cwd())),  # relative sources of data are relative to it
         "MNIST_MLP_FRESH": "1",
-        "MLFLOW_TRACKING_URI": f"sqlite:///{scratch}/mlflow.db",
+        "MLFLOW_TRACKING_URI": f"sqlite:///{quote(str(scratch))}/mlflow.db",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
 

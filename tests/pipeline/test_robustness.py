@@ -268,12 +268,14 @@ def test_folders_that_cannot_be_written_are_named(project, disk):
     assert project.ran(project.run("dvc", "repro")) == []
 
 
-def test_verify_finds_the_same_bytes_and_a_bit_that_differs(project):
+def test_verify_finds_the_same_bytes_and_a_bit_that_differs(project, tmp_path):
     """verify's stages run by themselves, compiling what they train, with nothing there but what dvc.yaml declares; the
-    fixture's were forks of the warm process."""
+    fixture's were forks of the warm process. They write nothing outside the folder for temporary files."""
     names = ["download", "preprocess", "train-candidate", "evaluate", "compare", "champion"]
     before = project.digests(*OUTPUTS)
-    output = project.run("python", "-m", "mnist_mlp", "verify", *names, **COMPILING)
+    (odd := tmp_path / "t%41 ?").mkdir()
+    output = project.run("python", "-m", "mnist_mlp", "verify", *names, TMPDIR=str(odd), **COMPILING)
+    assert [path.name for path in tmp_path.iterdir()] == [odd.name]
     assert [line.split("  ")[0] for line in output.splitlines() if "  identical  " in line] == names
     assert "6 of 6 stages" in output
 
