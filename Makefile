@@ -28,7 +28,7 @@ $(VENV)/.installed: requirements.txt
 		$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes -r requirements.txt || \
 		{ echo "uv did not install them: pip does (takes longer)"; $(PIP) --require-hashes --compile -r requirements.txt; }
 	@$(PIP) --no-deps --no-build-isolation --editable .
-	@touch $@
+	@touch -r requirements.txt $@  # also if its time is in the future
 
 .dvc/plots.html: $(VENV)/.installed mnist_mlp/pipeline/plots_page.py
 	@python -m mnist_mlp.pipeline.plots_page
