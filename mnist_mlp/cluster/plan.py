@@ -60,7 +60,8 @@ def repository() -> Iterator[Any]:
         with Repo() as repo, lock_repo(repo):
             yield repo
     except (DvcException, stage_runner.RemoteError) as error:
-        raise UserError(" ".join(str(error.__cause__ or error).split())) from None
+        cause = "" if str(error.__cause__ or "") in str(error) else f": {error.__cause__}"  # the error names the file
+        raise UserError(" ".join(f"{error}{cause}".split())) from None
 
 
 def make(targets: Iterable[str]) -> Plan:
