@@ -30,6 +30,9 @@ STAGE = "DVC_STAGE"  # the variable in which DVC names the stage that it runs
 LOCKS = ".dvc/tmp/stages"
 PATIENCE = 60  # seconds to wait for the same stage of a killed `dvc` to notice and end
 
+OWN = {"__main__", "mnist_mlp", "stages", "tests", "benchmarks"}  # what of this folder is imported
+NO_MEMORY = ("failed to map segment", "annot allocate memory")  # the words of the loader of libraries
+
 _inputs: list["Inputs"] = []  # of the stage that DVC runs
 
 
@@ -183,7 +186,16 @@ def _wait_for_dvc() -> None:
 
 
 def _unforeseen(error: Exception) -> str:
-    """Keep the traceback of an error that is the program's own fault. Return the line that names both."""
+    """Return the line for an error that nobody foresaw: it is the folder's, the machine's, or the program's own fault.
+
+    The traceback of the last kind is kept in a file that the line names."""
+    words = " ".join(str(error).split())[:300]
+    if strays := _strays():
+        return (
+            f"{type(error).__name__}: {words}; {', '.join(strays)}: found in place of a library of that name; rename it"
+        )
+    if isinstance(error, MemoryError) or any(sign in words for sign in NO_MEMORY):
+        return f"{words or 'MemoryError'}: not enough memory; end other programs, or raise the limit (ulimit -v)"
     import tempfile
     import traceback
 
@@ -191,6 +203,17 @@ def _unforeseen(error: Exception) -> str:
     with tempfile.NamedTemporaryFile("w", prefix="mnist-mlp-", suffix=".log", encoding="utf-8", delete=False) as file:
         traceback.print_exception(error, file=file)
     return f"{words}; a fault of the program, not of yours: please report it with {file.name}"
+
+
+def _strays() -> list[str]:
+    """Return the files and packages of this folder that Python imports in place of others of their names."""
+    here = os.getcwd()
+    found = []
+    for name in {name.partition(".")[0] for name in list(sys.modules)} - OWN:
+        path = os.path.abspath(getattr(sys.modules.get(name), "__file__", None) or os.sep)
+        if path in (os.path.join(here, f"{name}.py"), os.path.join(here, name, "__init__.py")):
+            found.append(path)
+    return sorted(found)
 
 
 def _trouble(error: OSError) -> str:

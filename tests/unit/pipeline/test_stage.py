@@ -77,3 +77,31 @@ def test_a_stage_ends_likewise(tmp_path):
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
     assert done.stderr.startswith("error: ModuleNotFoundError: No module named 'nothing_of_this_name'; a fault of the ")
+
+
+@pytest.mark.parametrize("name", ["queue.py", "numpy/__init__.py"])
+def test_a_file_that_hides_a_library_is_named(tmp_path, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("")
+    (tmp_path / "fails.py").write_text(
+        "from mnist_mlp.pipeline.stage import run\ndef main():\n  import queue, numpy\n  queue.Queue, numpy.array\n"
+        "if __name__ == '__main__': run(main)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "fails"], cwd=tmp_path, capture_output=True, text=True,
+        env=os.environ | {"TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert done.stderr.startswith("error: AttributeError: module ")
+    assert done.stderr.endswith(f"; {tmp_path / name}: found in place of a library of that name; rename it\n")
+    assert not list(tmp_path.glob("mnist-mlp-*.log"))
+
+
+@pytest.mark.parametrize("error", [MemoryError(), ImportError("libx.so: failed to map segment from shared object")])
+def test_a_want_of_memory_is_no_fault_of_the_program(capsys, error):
+    with pytest.raises(SystemExit), errors_as_lines():
+        raise error
+    line = (
+        f"error: {str(error) or 'MemoryError'}: not enough memory; end other programs, or raise the limit (ulimit -v)\n"
+    )
+    assert capsys.readouterr().err == line
