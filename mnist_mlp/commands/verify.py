@@ -25,6 +25,7 @@ from mnist_mlp import paths
 from mnist_mlp.errors import UserError
 from mnist_mlp.machine import cpu
 from mnist_mlp.pipeline.digests import md5
+from mnist_mlp.pipeline.environment import VERIFY
 from mnist_mlp.pipeline.inputs import parameters, read_ignored
 from mnist_mlp.pipeline.lockfile import Lockfile
 
@@ -118,6 +119,7 @@ def _environment(scratch: Path) -> dict[str, str]:
     own = {name: value for name, value in os.environ.items() if not name.startswith("DVC_")}
     return own | {
         "DVC_ROOT": os.environ.get("DVC_ROOT", str(Path.cwd())),  # relative sources of data are relative to it
+        VERIFY: "1",
         "MNIST_MLP_FRESH": "1",
         "MLFLOW_TRACKING_URI": f"sqlite:///{quote(str(scratch))}/mlflow.db",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
