@@ -46,6 +46,9 @@ class Params(Training):
     @model_validator(mode="after")
     def _check_dataset(self) -> "Params":
         allowed = ["auto", SAMPLE, *self.datasets]
+        for name in self.datasets:
+            if not re.fullmatch(NAME, name):
+                raise ValueError(f"datasets: found {name!r}; allowed: {NAMES}")
         if self.dataset not in allowed:
             raise ValueError(f"dataset: found {self.dataset!r}; allowed: {', '.join(allowed)}")
         if "mnist" not in self.datasets or {"auto", SAMPLE} & set(self.datasets):

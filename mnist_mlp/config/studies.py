@@ -29,8 +29,8 @@ Penalty = Annotated[float, Field(ge=0, le=100)]
 Seeds = Annotated[
     tuple[Annotated[int, Field(ge=0, lt=2**32)], ...], Field(min_length=1, max_length=1000), BeforeValidator(as_tuple)
 ]
-NAME = "[a-z0-9][a-z0-9_-]*"
-NAMES = "names of a-z, 0-9, _ and -"
+NAME = "[a-z0-9][a-z0-9_-]{0,99}"
+NAMES = "names of a-z, 0-9, _ and -, at most 100 signs"
 
 
 class Network(Model):

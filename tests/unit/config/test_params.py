@@ -3,6 +3,7 @@
 import csv
 
 import pytest
+from ruamel.yaml import YAML
 
 from mnist_mlp import config, paths
 from mnist_mlp.config.params import stage_name
@@ -97,7 +98,7 @@ FAULTS = [
     ),
     ("    model1:\n", "    model1:\n      colour: 1\n", "architectures.variants.model1.colour: unknown key"),
     ("    model1:", "    mo.del:", "architectures: found {"),
-    ("    model1:", "    mo.del:", "names of a-z, 0-9, _ and -, unlike 'mo.del'"),
+    ("    model1:", "    mo.del:", "names of a-z, 0-9, _ and -, at most 100 signs, unlike 'mo.del'"),
     ("architectures:\n", "candidate:\n", "candidate: a study's name; allowed: names of a-z"),
     ("architectures:\n", "Uwe's:\n", "Uwe's: a study's name; allowed: names of a-z"),
     (
@@ -182,3 +183,15 @@ def test_a_missing_file_is_refused(tmp_path):
 def test_an_unknown_variant_is_refused():
     with pytest.raises(UserError, match="no variant 'model10' in 'architectures'"):
         PARAMS.variant("architectures", "model10")
+
+
+@pytest.mark.parametrize("name", ["$\\frac$", "a|b", "a\nb", "<b>", "", "x" * 101])
+def test_a_data_sets_name_is_one_that_reports_can_show(name, tmp_path):
+    """Compare drew `$...$` as a formula, and failed there once all was trained."""
+    content = YAML(typ="safe").load(TEXT)
+    content["datasets"][name] = content["datasets"]["mnist"]
+    path = tmp_path / "params.yaml"
+    with path.open("w", encoding="utf-8") as file:
+        YAML().dump(content, file)
+    with pytest.raises(UserError, match=r"datasets: found .*; allowed: names of a-z, 0-9, _ and -, at most 100"):
+        config.load(path)

@@ -76,7 +76,7 @@ def test_a_grid_has_each_level_of_each_factor_with_each_of_the_others():
         ({"variants": {"a": {}}}, "`protocol` and either `variants` or `factors`"),
         ({"factors": {}}, "`protocol` and either `variants` or `factors`"),
         ({"factors": {"activation": ["relu", "relu"]}}, "distinct values of activation"),
-        ({"factors": {"technique": {"a.b": {}}}}, "names of a-z, 0-9, _ and -, unlike 'a.b'"),
+        ({"factors": {"technique": {"a.b": {}}}}, "names of a-z, 0-9, _ and -, at most 100 signs, unlike 'a.b'"),
         ({"factors": {"colour": ["red"]}}, "colour"),
         ({"factors": {"x": {"a": {}, "a-b": {}}, "y": {"b-c": {}, "c": {}}}}, "distinct variants, unlike 'a-b-c'"),
     ],
