@@ -23,7 +23,8 @@ def read() -> dict[str, str]:
 
         parsed = parse_yaml(text, str(paths.LOCKFILE))
         text = dumps_yaml({"schema": "2.0", "stages": parsed["stages"]})
-    texts = re.split("^(?=  [^ :])", text.removeprefix(HEAD), flags=re.MULTILINE)  # a long key: `  ? NAME`, `  : cmd: ...`
+    texts = re.split("^(?=  [^ :])", text.removeprefix(HEAD), flags=re.MULTILINE)
+    # Before the text of a stage stands its name: `  NAME:`, or, of a long one, `  ? NAME` and `  : cmd: ...`.
     return {re.split(r":\n|\n  : ", text)[0].strip(" ?'\""): text for text in texts if text.strip()}
 
 

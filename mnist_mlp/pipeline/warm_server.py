@@ -12,6 +12,7 @@ import io
 import json
 import os
 import runpy
+import select
 import selectors
 import signal
 import socket
@@ -215,14 +216,24 @@ def run_stage(request: dict[str, Any], streams: list[int], alive: int) -> int:
     return status
 
 
-def prepare() -> None:
-    """Import the libraries, with the settings that they read when they are imported."""
+def prepare(owner: int) -> None:
+    """Import the libraries, with the settings that they read when they are imported. Exit if the owner ends first."""
+
+    def look(*_: Any) -> None:
+        if select.select([owner], [], [], 0)[0]:
+            os._exit(0)
+
+    signal.signal(signal.SIGALRM, look)
+    signal.siginterrupt(signal.SIGALRM, False)
+    signal.setitimer(signal.ITIMER_REAL, 1, 1)
     gc.disable()  # a quarter of the time
     for path in SETTINGS:
         runpy.run_path(path)["configure"]()
     for name in LIBRARIES:
         importlib.import_module(name)
     gc.freeze()
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
 
 
 if __name__ == "__main__":
@@ -232,6 +243,7 @@ if __name__ == "__main__":
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # now: once a fork's is a pipe, Python can't change it
             stream.reconfigure(errors="replace")
-    prepare()
-    Server(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]), found).serve()
+    listener, owner = map(int, sys.argv[1:])
+    prepare(owner)
+    Server(socket.socket(fileno=listener), owner, found).serve()
     os._exit(0)  # TensorFlow would take 2 seconds to take itself down

@@ -114,6 +114,13 @@ def test_a_stage_starts_the_warm_process_for_those_after_it(probes):
     assert ended(probes)
 
 
+def test_a_warm_process_ends_with_its_dvc_also_while_it_imports(probes, tmp_path):
+    (tmp_path / "keras.py").write_text("import time\nfor _ in range(600):\n    time.sleep(0.1)\n")
+    write(probes, ["python -m stages.early early"])
+    assert "early by itself" in probes.run("dvc", "repro", PYTHONPATH=str(tmp_path))
+    assert ended(probes, 3)
+
+
 def test_a_queued_experiment_runs_warm(probes):
     write(probes, ["python -m stages.probe one", "python -m stages.late two"])
     probes.commit()
@@ -218,8 +225,8 @@ def test_help_is_printed_and_nothing_done(stage, tmp_path):
 
 
 PREPARED = """
-import runpy, sys, threading
-runpy.run_path("mnist_mlp/pipeline/warm_server.py")["prepare"]()
+import os, runpy, sys, threading
+runpy.run_path("mnist_mlp/pipeline/warm_server.py")["prepare"](os.pidfd_open(os.getppid()))
 from tensorflow.python.eager import context
 import mlflow.telemetry.client as telemetry
 ours = [name for name in sys.modules if name.startswith(("mnist_mlp", "stages"))]
