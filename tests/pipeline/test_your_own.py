@@ -75,7 +75,7 @@ def test_the_data_set_of_the_document_runs_through_the_whole_pipeline(tmp_path):
     hardest = json.loads((reports / "hardest.json").read_text())
     assert (hardest["height"], hardest["width"]) == (32, 32)
     page = (reports / "comparison.html").read_text()
-    assert "digit" not in page and "<caption>Test images by class shown" in page
+    assert "digit" not in page and "<caption>Test images by true class" in page
     store = project.store()
     version = store.client.get_model_version_by_alias("mnist-mlp", "champion")
     assert "uint8 [n, 32, 32]" in version.description
