@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 
@@ -121,7 +120,7 @@ def _environment(scratch: Path) -> dict[str, str]:
         "DVC_ROOT": os.environ.get("DVC_ROOT", str(Path.cwd())),  # relative sources of data are relative to it
         VERIFY: "1",
         "MNIST_MLP_FRESH": "1",
-        "MLFLOW_TRACKING_URI": f"sqlite:///{quote(str(scratch))}/mlflow.db",
+        "MLFLOW_TRACKING_URI": f"sqlite:///{scratch}/mlflow.db",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
 
