@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -67,33 +68,29 @@ def test_the_code_of_another_folder_is_refused(tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (1, "", f"error: {found}; unset PYTHONSAFEPATH\n")
 
 
-def test_a_stage_ends_likewise(tmp_path):
-    (tmp_path / "fails.py").write_text(
-        "from mnist_mlp.pipeline.stage import run\ndef main(): import nothing_of_this_name\nrun(main)\n"
-    )
+def run_failing(folder: Path, main: str) -> str:
+    """Run a stage of this `main` in a folder. Return the one line that it ends with."""
+    (folder / "fails.py").write_text(f"from mnist_mlp.pipeline.stage import run\ndef main(): {main}\nrun(main)\n")
     done = subprocess.run(
-        [sys.executable, "-m", "fails"], cwd=tmp_path, capture_output=True, text=True,
-        env=os.environ | {"TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)},
+        [sys.executable, "-m", "fails"], cwd=folder, capture_output=True, text=True,
+        env=os.environ | {"TMPDIR": str(folder), "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
-    assert done.stderr.startswith("error: ModuleNotFoundError: No module named 'nothing_of_this_name'; a fault of the ")
+    return done.stderr
+
+
+def test_a_stage_ends_likewise(tmp_path):
+    line = run_failing(tmp_path, "import nothing_of_this_name")
+    assert line.startswith("error: ModuleNotFoundError: No module named 'nothing_of_this_name'; a fault of the ")
 
 
 @pytest.mark.parametrize("name", ["queue.py", "numpy/__init__.py"])
 def test_a_file_that_hides_a_library_is_named(tmp_path, name):
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("")
-    (tmp_path / "fails.py").write_text(
-        "from mnist_mlp.pipeline.stage import run\ndef main():\n  import queue, numpy\n  queue.Queue, numpy.array\n"
-        "if __name__ == '__main__': run(main)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-m", "fails"], cwd=tmp_path, capture_output=True, text=True,
-        env=os.environ | {"TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
-    assert done.stderr.startswith("error: AttributeError: module ")
-    assert done.stderr.endswith(f"; {tmp_path / name}: found in place of a library of that name; rename it\n")
+    line = run_failing(tmp_path, "import queue, numpy; queue.Queue, numpy.array")
+    assert line.startswith("error: AttributeError: module ")
+    assert line.endswith(f"; {tmp_path / name}: found in place of a library of that name; rename it\n")
     assert not list(tmp_path.glob("mnist-mlp-*.log"))
 
 
