@@ -8,14 +8,13 @@ data/prepared (`dvc repro preprocess`).
 
 import argparse
 import contextlib
-import json
 import os
 import statistics
 import tempfile
 import time
 from pathlib import Path
 
-from mnist_mlp import config, paths
+from mnist_mlp import config, files, paths
 from mnist_mlp.machine import cpu
 from mnist_mlp.tracking import runs
 from mnist_mlp.training import outputs, splits, trainer
@@ -62,7 +61,7 @@ def main() -> None:
     arguments = parser.parse_args()
     params = config.load()
     variant = params.candidate.model_copy(update={"epochs": arguments.epochs})
-    images, dataset = splits.load(variant), json.loads(paths.DATASET.read_text(encoding="utf-8"))
+    images, dataset = splits.load(variant), files.read_json(paths.DATASET)
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         found = [measure(variant, images, dataset, dict(params.software)) for _ in range(arguments.rounds + 1)][1:]
     seconds = {name: statistics.median(one[name] for one in found) for name in found[0]}

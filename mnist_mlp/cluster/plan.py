@@ -11,8 +11,7 @@ from typing import Any
 
 from mnist_mlp import config
 from mnist_mlp.cluster import stage_runner
-from mnist_mlp.config.messages import printable
-from mnist_mlp.errors import UserError
+from mnist_mlp.errors import UserError, printable
 from mnist_mlp.pipeline import git, leftovers
 
 

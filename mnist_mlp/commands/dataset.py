@@ -26,10 +26,9 @@ from ruamel.yaml import YAML
 
 from mnist_mlp import config, files, paths
 from mnist_mlp.config.choices import IDX_FILES, SAMPLE
-from mnist_mlp.config.messages import printable
 from mnist_mlp.config.studies import NAME
 from mnist_mlp.data import conversion, datasets, idx
-from mnist_mlp.errors import UserError
+from mnist_mlp.errors import UserError, printable
 
 # The pipeline's own folders: stages replace some whole; others hold code, or what git, DVC and MLflow keep.
 OWN = (paths.RAW, paths.PREPARED, paths.MODELS, paths.CHAMPION, paths.REPORTS, paths.PUBLISHED.parent,

@@ -5,6 +5,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from mnist_mlp.errors import printable
+
 
 def line(error: Any, keys_at: Callable[[tuple[int | str, ...]], str]) -> str:
     """Return the line for one of pydantic's errors. keys_at: the keys that are allowed at a place."""
@@ -78,11 +80,6 @@ def show(value: Any) -> str:
         return "nothing"
     text = repr(list(value) if isinstance(value, tuple) else value)
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-def printable(text: str) -> str:
-    """Return a text on one line, whatever characters a key holds."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def _needs(where: str) -> str:

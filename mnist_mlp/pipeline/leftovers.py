@@ -11,8 +11,7 @@ from pathlib import Path
 
 from mnist_mlp import paths
 from mnist_mlp.config import Params
-from mnist_mlp.config.messages import printable
-from mnist_mlp.errors import UserError
+from mnist_mlp.errors import UserError, printable
 from mnist_mlp.pipeline.digests import is_cached
 from mnist_mlp.pipeline.inputs import read_ignored
 

@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NoReturn
 
-from mnist_mlp.errors import UserError
+from mnist_mlp.errors import UserError, printable
 from mnist_mlp.pipeline import environment, warm_client
 
 if TYPE_CHECKING:
@@ -83,8 +83,7 @@ def errors_as_lines() -> Iterator[None]:
 
 def _say(fault: str) -> None:
     """Print a fault on one line, whatever signs a name in it holds."""
-    text = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in fault)
-    print(f"error: {text}", file=sys.stderr)
+    print(f"error: {printable(fault)}", file=sys.stderr)
 
 
 def _refuse_other_code() -> None:

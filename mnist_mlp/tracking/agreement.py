@@ -105,13 +105,15 @@ class Agreement:
 
     def mark_former(self) -> None:
         """Mark the runs of the trainings that came back from the cache; restore the candidate's if it has none."""
-        former = {_key(run) for run in self.store.find(kind="variant")}
+        former = self.store.find(kind="variant")
+        names = {_key(run) for run in former}
         for variant in self.params.variants:
             candidate = variant == self.params.candidate
-            if self._is_current(variant) or not (candidate or (variant.study, variant.name) in former):
+            if self._is_current(variant) or not (candidate or (variant.study, variant.name) in names):
                 continue
             trained, _ = _find(variant, self.params)
-            if runs := self.store.find(**trained.identity, results=trained.results):
+            own = trained.identity | {"results": trained.results}
+            if runs := [run for run in former if own.items() <= run.data.tags.items()]:
                 self.store.mark(runs[0])
             elif candidate:
                 backfill.restore(self.store, trained)
