@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import os
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -63,7 +64,11 @@ def main() -> None:
     variant = params.candidate.model_copy(update={"epochs": arguments.epochs})
     images, dataset = splits.load(variant), files.read_json(paths.DATASET)
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        found = [measure(variant, images, dataset, dict(params.software)) for _ in range(arguments.rounds + 1)][1:]
+        found = []
+        for number in range(arguments.rounds + 1):
+            one = measure(variant, images, dataset, dict(params.software))
+            found += [one] if number else []  # the first is slower: what it loads stays
+            print(f"round {number}/{arguments.rounds}", file=sys.stderr)
     seconds = {name: statistics.median(one[name] for one in found) for name in found[0]}
     ratios = sorted(one["tracked"] / one["without"] for one in found)
     table = TABLE.format(
