@@ -47,11 +47,11 @@ def main() -> None:
         raise
     except Exception as error:
         raise UserError(trouble(error)) from None
-    print(", ".join(f"{count} {what}" for what, count in tally.items()))
+    print("MLflow:", ", ".join(f"{count} {what}" for what, count in tally.items()))
 
 
 def _shown(what: list[Any]) -> "tqdm[Any]":
-    return tqdm(what, "MLflow", disable=None, leave=False)
+    return tqdm(what, "MLflow's runs", disable=None, leave=False)
 
 
 def _champion(agreed: Agreement) -> Done | None:

@@ -31,10 +31,10 @@ PATIENCE = 120  # seconds
 INTERVAL = 2.0  # seconds between looks at DVC's experiments
 # What the links open: MLflow keeps such a view, when somebody shares one, in a tag of the experiment.
 COLUMNS = [f"metrics.`{name}`" for name in ("test_accuracy", "test_loss")]
-COLUMNS += [f"tags.`{name}`" for name in ("dataset", "changes")]
+COLUMNS += [f"tags.`{name}`" for name in ("dataset", "changes", "layers")]
 COLUMNS += [
     f"params.`{name}`"
-    for name in ("layers", "activation", "optimizer", "scaling", "study", "learning_rate", "epochs", "batch_size")
+    for name in ("activation", "optimizer", "scaling", "study", "learning_rate", "epochs", "batch_size")
 ]
 SPREAD = 4  # how far a chart's axis goes: from the best run, in distances to the median one
 CHARTS = [("LINE", name) for name in ("val_accuracy", "val_loss", "accuracy", "loss")] + [("BAR", "test_accuracy")]
@@ -50,7 +50,7 @@ VIEW: dict[str, Any] = {
          "ignoreOutliers": False, "runsCountToCompare": 100}
         for kind, name in CHARTS
     ],
-    "compareRunSections": [{"uuid": "chosen", "name": "Curves", "display": True, "isReordered": True}],
+    "compareRunSections": [{"uuid": "chosen", "name": "Curves", "display": True, "isReordered": True, "columns": 2}],
     "isAccordionReordered": True,
 }  # fmt: skip
 BEST = {"orderByKey": "metrics.`test_accuracy`"}
@@ -63,6 +63,7 @@ VIEWS: dict[str, dict[str, Any]] = {
 
 def main() -> None:
     """Serve the UI until Ctrl-C. Raises UserError if it doesn't start."""
+    print("MLflow starts; in a new clone it first writes every run, which takes a minute or two", flush=True)
     track.main()
     opened = store.open_store()
     if opened.address.startswith("http"):

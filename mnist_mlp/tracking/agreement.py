@@ -169,10 +169,12 @@ def describe(store: Store, params: Params, runs: "Iterable[Run]", kept: dict[str
         rows = {(row["study"], row["variant"]): row for row in table.to_dict("records")}
     for run in runs:
         tags, known = _place(rows[_key(run)], models) if _key(run) in rows else {}, run.data.tags
-        if (variant := variants.get(_key(run))) and "dvc.md5" not in known:  # a run's models never change
-            digests = lock_entries.digests(stage_name(variant)) if kept is None else kept
-            md5 = digests.get(variant.folder.as_posix())
-            tags |= metadata.kept(known.get(metadata.NOTE, ""), md5) if md5 else {}
+        if variant := variants.get(_key(run)):
+            tags |= {"layers": variant.describe()}  # runs of former versions have none
+            if "dvc.md5" not in known:  # a run's models never change
+                digests = lock_entries.digests(stage_name(variant)) if kept is None else kept
+                md5 = digests.get(variant.folder.as_posix())
+                tags |= metadata.kept(known.get(metadata.NOTE, ""), md5) if md5 else {}
         if not tags.items() <= known.items():
             store.log(run, tags=tags)
 

@@ -105,7 +105,7 @@ def comparison(store: Store, reports: Path = paths.REPORTS) -> Literal["created"
     numbers = [
         (f"comparison/{key}", 0, value, now) for key, value in headline.items() if isinstance(value, int | float)
     ]
-    name = f"comparison {headline.get('dataset', '')} {tags['digest'][:7]}"  # several are told apart
+    name = f"comparison {tags['digest'][:5]} {headline.get('dataset', '')}"  # MLflow's tables show some 16 letters
     tags |= {"dataset": headline.get("dataset", "")}
     tags |= metadata.git_tags() | metadata.lock_tag() | {"kind": "comparison", "mlflow.note.content": COMPARISON_NOTE}
     run = store.start(name, tags)

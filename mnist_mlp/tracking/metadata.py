@@ -50,11 +50,14 @@ def resolved(variant: Variant) -> dict[str, Any]:
     return variant.levels | variant.parameters() | {"learning_rate": rate}
 
 
-def run_name(variant: Variant, experiment: str | None = None) -> str:
-    """Return a run's name: the variant's own; the candidate's is that of the DVC experiment, or says what it is."""
+def run_name(variant: Variant, experiment: str | None = None, changes: str = "") -> str:
+    """Return a run's name: the variant's own; the candidate's is that of the DVC experiment, or says what it is.
+
+    changes: what it changes in the committed candidate, if anything. It is the name then: MLflow's tables show the
+    first words of a name alone."""
     if variant.study != CANDIDATE:
         return variant.name
-    readable = f"candidate {variant.activation} {variant.optimizer} [{variant.describe()}]"
+    readable = changes or f"candidate {variant.activation} {variant.optimizer} [{variant.describe()}]"
     return experiment or (readable if len(readable) <= 250 else readable[:247] + "...")
 
 

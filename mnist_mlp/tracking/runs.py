@@ -161,7 +161,8 @@ def _begin(
     store, experiment = open_store(), os.environ.get("DVC_EXP_NAME")
     alone = "DVC_STAGE" in os.environ  # a stage's lock lets one process train a variant in a folder
     if run := store.interrupted(memory.read_text(), alone) if memory and memory.exists() else None:
-        store.go_on(run, tags | {"mlflow.runName": metadata.run_name(variant, experiment)})
+        name = metadata.run_name(variant, experiment, **metadata.changes_tag(variant))
+        store.go_on(run, tags | {"mlflow.runName": name})
         for one in store.nested(run).values():
             store.go_on(one, {})
     else:
@@ -175,10 +176,12 @@ def start(
     store: Store, variant: Variant, dataset: dict[str, Any], tags: dict[str, str], experiment: str | None = None
 ) -> "Run":
     """Return a new run of a variant, with parameters and note. dataset: what dataset.json holds, or its name alone."""
-    told = {"kind": "variant", "dataset": dataset["name"], "mlflow.source.name": "stages/train.py"}
-    told |= metadata.git_tags() | metadata.lock_tag() | metadata.changes_tag(variant) | tags | _names(variant)
+    told = {"kind": "variant", "dataset": dataset["name"], "layers": variant.describe()}
+    told |= {"mlflow.source.name": "stages/train.py"}
+    changes = metadata.changes_tag(variant)
+    told |= metadata.git_tags() | metadata.lock_tag() | changes | tags | _names(variant)
     told["mlflow.note.content"] = metadata.note(variant, dataset)
-    run = store.start(metadata.run_name(variant, experiment), told)
+    run = store.start(metadata.run_name(variant, experiment, **changes), told)
     store.log(run, parameters=_names(variant) | metadata.resolved(variant))
     return run
 

@@ -25,6 +25,7 @@ pytestmark = NEEDS_BROWSER
 SCREENSHOTS = os.environ.get("SCREENSHOTS")
 RUNS = """[...document.querySelectorAll('[role=gridcell] a')].filter(a => a.href.includes('/runs/'))
     .map(a => [a.textContent.trim(), a.href])"""
+CELLS = "[...document.querySelectorAll('[role=gridcell]')].map(cell => cell.textContent.trim())"
 HEADERS = "[...document.querySelectorAll('[role=columnheader]')].map(header => header.textContent.trim())"
 CURVES = "[...document.querySelectorAll('.js-plotly-plot')].map(plot => plot.data.map(trace => trace.y?.length ?? 0))"
 FIGURES = "[...document.querySelectorAll('img')].map(image => image.naturalWidth).filter(width => width > 300)"
@@ -93,6 +94,7 @@ def test_the_table_shows_every_variant_the_best_first(means, links, browser):
     headers = wait_for(browser, HEADERS)
     shoot(browser, "runs.png")
     assert {"test_accuracy", "dataset", "layers", "activation", "optimizer"} <= set(headers)
+    assert wait_for(browser, CELLS, lambda cells: any(cell.startswith("512, dropout 0.25, 128") for cell in cells))
 
 
 def test_the_charts_draw_every_variants_curve(means, links, browser):

@@ -195,7 +195,7 @@ def test_byte_code_beside_the_code_is_no_change_of_it(project):
     assert stages_due(project) == []
     (project.folder / "mlruns/mlflow.db").unlink()
     tally = project.run("python", "-m", "mnist_mlp", "track").splitlines()[-1]
-    assert tally == f"{VARIANTS + 2} created, 0 completed, 0 unchanged"  # with the champion and the comparison
+    assert tally == f"MLflow: {VARIANTS + 2} created, 0 completed, 0 unchanged"  # with the champion and the comparison
 
 
 def test_litter_of_editors_and_systems_is_no_change(project):
@@ -472,7 +472,7 @@ def test_a_sweep_of_two_at_once_lands_in_the_checkouts_own_store(project):
     assert {status for _, status, *_ in trained} == {"FINISHED"}
     assert all(tags["dvc.baseline"] == project.git("rev-parse", "HEAD").strip() for *_, tags, _ in trained)
     project.run("python", "-m", "mnist_mlp", "track")
-    assert project.run("python", "-m", "mnist_mlp", "track").startswith("0 created, 0 completed, ")
+    assert project.run("python", "-m", "mnist_mlp", "track").startswith("MLflow: 0 created, 0 completed, ")
     runs = swept()
     assert named(runs) == set(good)
     assert {params["activation"] for *_, params in runs} == {"relu", "tanh", "elu"}

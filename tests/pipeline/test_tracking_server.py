@@ -54,7 +54,7 @@ def test_a_server_gets_the_candidates_runs_and_its_death_costs_none(project, ser
         for made in ("created", "unchanged"):
             said = project.run("python", "-m", "mnist_mlp", "track", MLFLOW_TRACKING_URI=server.address).splitlines()
             assert len(said) == 1
-            assert (said[0].startswith("0 created, 0 completed")) == (made == "unchanged")
+            assert (said[0].startswith("MLflow: 0 created, 0 completed")) == (made == "unchanged")
             found = {run["info"]["run_name"]: run["info"]["status"] for run in server.candidates()}
             assert found["first"] == "FINISHED"
         states = sorted(run["info"]["status"] for run in server.candidates() if run["info"]["run_name"] == "second")

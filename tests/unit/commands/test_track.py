@@ -40,8 +40,8 @@ def test_track_makes_each_missing_run_once(tracked_checkout, capsys):
     track.main()
     track.main()
     assert capsys.readouterr().out.splitlines() == [
-        "2 created, 0 completed, 1 unchanged",
-        "0 created, 0 completed, 3 unchanged",
+        "MLflow: 2 created, 0 completed, 1 unchanged",
+        "MLflow: 0 created, 0 completed, 3 unchanged",
     ]
     assert {run.info.run_name: run.data.tags.get("restored") for run in runs()} == {
         "model8": None,
@@ -127,7 +127,7 @@ def test_track_logs_nothing_that_dvc_lock_does_not_vouch_for(tracked_checkout, c
         "architectures/model8: params.yaml changed since it was trained; run `dvc repro`",
         "techniques/l1-tanh: dvc.lock has no train-techniques@l1-tanh; run `dvc checkout` or `dvc repro`",
         "candidate/candidate: models/candidate/candidate isn't what dvc.lock has; run `dvc checkout` or `dvc repro`",
-        "0 created, 0 completed, 0 unchanged, 3 skipped",
+        "MLflow: 0 created, 0 completed, 0 unchanged, 3 skipped",
     ]
     assert runs() == []
 
@@ -139,7 +139,7 @@ def test_outputs_that_cannot_be_read_are_skipped_with_a_line(tracked_checkout, c
     line, tally = capsys.readouterr().out.splitlines()
     assert line.startswith("candidate/candidate: its outputs can't be read (")
     assert line.endswith("); run `dvc checkout`")
-    assert tally == "0 created, 0 completed, 0 unchanged, 1 skipped"
+    assert tally == "MLflow: 0 created, 0 completed, 0 unchanged, 1 skipped"
 
 
 def test_a_fresh_clone_shows_the_reports_and_the_outputs_complete_them(tracked_checkout, capsys):
@@ -159,10 +159,10 @@ def test_a_fresh_clone_shows_the_reports_and_the_outputs_complete_them(tracked_c
     track.main()
     track.main()
     assert capsys.readouterr().out.splitlines() == [
-        "2 created, 0 completed, 0 unchanged",
-        "0 created, 0 completed, 2 unchanged",
-        "0 created, 2 completed, 0 unchanged",
-        "0 created, 0 completed, 2 unchanged",
+        "MLflow: 2 created, 0 completed, 0 unchanged",
+        "MLflow: 0 created, 0 completed, 2 unchanged",
+        "MLflow: 0 created, 2 completed, 0 unchanged",
+        "MLflow: 0 created, 0 completed, 2 unchanged",
     ]
     assert {run.info.run_id: run.data.tags["source"] for run in runs()} == dict.fromkeys(before, "outputs")
 
@@ -178,11 +178,11 @@ def test_the_comparison_is_tracked_as_dvc_lock_has_it(tracked_checkout, capsys):
     write_lock([])
     track.main()
     assert capsys.readouterr().out.splitlines() == [
-        "1 created, 0 completed, 0 unchanged",
-        "0 created, 0 completed, 1 unchanged",
+        "MLflow: 1 created, 0 completed, 0 unchanged",
+        "MLflow: 0 created, 0 completed, 1 unchanged",
         "comparison: reports/comparison.md isn't what dvc.lock has; run `dvc checkout` or `dvc repro`",
-        "0 created, 0 completed, 0 unchanged, 1 skipped",
-        "1 created, 0 completed, 0 unchanged",
+        "MLflow: 0 created, 0 completed, 0 unchanged, 1 skipped",
+        "MLflow: 1 created, 0 completed, 0 unchanged",
     ]
     assert len(runs()) == 2
     assert current() == [runs()[0].info.run_name]
@@ -200,7 +200,7 @@ def test_a_champion_is_registered_only_if_dvc_lock_has_it(tracked_checkout, monk
     write_lock([], champion=True)
     track.main()
     assert registered == [PARAMS]
-    assert capsys.readouterr().out == "1 created, 0 completed, 0 unchanged\n"
+    assert capsys.readouterr().out == "MLflow: 1 created, 0 completed, 0 unchanged\n"
     paths.REPORTS.mkdir()
     (paths.REPORTS / "champion.json").write_text('{"variant": "model9"}')  # evaluated since
     track.main()
@@ -261,8 +261,8 @@ def test_experiments_are_tracked_from_their_commits(tracked_checkout, monkeypatc
     track.main()
     said = capsys.readouterr().out.splitlines()
     assert said[1::2] == [
-        "1 created, 0 completed, 2 unchanged, 1 skipped",
-        "0 created, 0 completed, 3 unchanged, 1 skipped",
+        "MLflow: 1 created, 0 completed, 2 unchanged, 1 skipped",
+        "MLflow: 0 created, 0 completed, 3 unchanged, 1 skipped",
     ]
     assert all(line.startswith("experiment odd-mole: can't be read (") for line in said[::2])
     named = {run.data.tags["dvc.experiment"]: run for run in runs() if "dvc.experiment" in run.data.tags}

@@ -66,7 +66,8 @@ def test_a_candidates_run_is_named_for_its_experiment_or_by_what_it_is():
     layers = [{"dense": {"units": 64, "l1": 0.1}}, "batch_norm", {"activity_l2": 0.5}]
     other = Variant(**CANDIDATE.model_dump() | {"layers": layers, "activation": "tanh"})
     assert metadata.run_name(other) == "candidate tanh adam [64 l1 0.1, batch norm, activity l2 0.5]"
-    assert metadata.run_name(CANDIDATE, "dusky-mole") == "dusky-mole"
+    assert metadata.run_name(other, changes="activation=tanh, epochs=3") == "activation=tanh, epochs=3"
+    assert metadata.run_name(CANDIDATE, "dusky-mole", "activation=tanh") == "dusky-mole"
 
 
 def test_a_long_run_name_fits_what_mlflow_takes():
