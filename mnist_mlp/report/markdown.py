@@ -120,10 +120,10 @@ def _best(results: Results) -> list[str]:
         })  # fmt: skip
     text = (
         f"With 95 % confidence, the best of the {len(results.distinct)} distinct models is one of these. The chance "
-        f"to be better than `{best['variant']}` is that of this pair alone, over seeds and images. It leaves out that "
-        f"`{best['variant']}` was picked as the highest of many means, so a model with a small chance may still be the "
-        "best. The last column is the number of seeds that tells the two apart among all pairs with 80 % power, if "
-        "they truly differ as much as they seem to."
+        f"to be better than `{best['variant']}` looks at these two models alone, over seeds and images. It does "
+        f"not know that `{best['variant']}` was picked for the highest of many means: a model with a small chance may "
+        "still be the best. The last column is the number of seeds that tells the two apart among all pairs with 80 % "
+        "power, if they truly differ as much as they seem to."
     )
     return ["## Which is the best", text, table(rows)]
 
@@ -145,7 +145,7 @@ def _effects(results: Results) -> list[str]:
             "difference (points)": points(row["difference"]),
             "95 % interval, simultaneous": span(row["family_low"], row["family_high"], points),
             "p, family-wise": chance(row["p_family"]),
-            "found 4 times in 5 (points)": percent(row["visible"]),
+            "found in 4 of 5 repetitions (points)": percent(row["visible"]),
             "seeds per model to decide it": "" if row["p_family"] < ALPHA else _seeds(row["seeds_needed"]),
         }
 
@@ -156,10 +156,10 @@ def _effects(results: Results) -> list[str]:
     rows = [cells(row) | more for (_, row), more in zip(averaged.iterrows(), alike, strict=True)]
     text = (
         "Differences in test accuracy, averaged over the levels of the study's other factors. Identical models count "
-        f"once. With 95 % confidence all {len(rows)} intervals hold at once. An effect of the size \u201cfound 4 times "
-        "in 5\u201d is found with 80 % power. The last p tests whether the effect is the same with all levels of the "
-        "other factors (Holm's method, over all rows). If it is small, the average says little, and the effect is "
-        "shown by level below. A large p does not show that the effect is the same."
+        f"once. With 95 % confidence all {len(rows)} intervals hold at once. \u201cFound in 4 of 5 repetitions\u201d "
+        "is the size of an effect that is found with 80 % power. The last p tests whether the effect is the same with "
+        "all levels of the other factors (Holm's method, over all rows). If it is small, the average says little, and "
+        "the effect is shown by level below. A large p does not show that the effect is the same."
     )
     joint = [
         f"{what} in `{study}` {unseen(found)}"
@@ -168,7 +168,7 @@ def _effects(results: Results) -> list[str]:
         if found["p"] is not None
     ]
     if joint:
-        text += f" All levels of a factor, or of an interaction, tested at once, each by itself: {'; '.join(joint)}."
+        text += f" One test per factor and per interaction, for all levels together: {'; '.join(joint)}."
     parts = ["## Effects", text, table(rows)]
     parts += [interaction_picture(study) for study in interactions(results)]
     told = averaged[averaged["p_alike"] < ALPHA]

@@ -29,7 +29,7 @@ def agreement(results: Results) -> tuple[str, str]:
     line = f"Ours are {percent(gap.mean())} points from the {figures}."
     text = f"On average; at most {percent(gap.max())} (`{largest['study']}/{largest['variant']}`)."
     if table["run_low"].notna().all():
-        line = f"{table['inside'].sum()} of {figures} lie in our 95 % prediction interval for one new run."
+        line = f"{table['inside'].sum()} of {figures} lie where we expect a new run (95 % prediction interval)."
         text = (
             f"{LEVEL * number:.0f} are expected, which is 95 %. The distance between ours and theirs is "
             f"{percent(gap.mean())} points on average and {percent(gap.max())} at most "

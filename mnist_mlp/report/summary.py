@@ -38,8 +38,8 @@ def opening(results: Results) -> str:
     )
     return (
         f"{count(len(table), 'variant')} of {studies}{twins}. These models and the candidate (your own model) were "
-        f"trained with {seeds} each, and scored on the {images}. Brackets are 95 % intervals: each accuracy's holds by "
-        "itself, those of differences hold all at once."
+        f"trained with {seeds} each, and scored on the {images}. Brackets are 95 % intervals. The interval of an "
+        "accuracy holds for that accuracy alone; the intervals of differences hold all at once."
     )
 
 
@@ -56,8 +56,8 @@ def _best(results: Results) -> Finding:
     if len(results.distinct) == 1:
         return Finding(f"{best} stands alone: no other model was trained.", f"{mean}.", "best")
     apart = (
-        "The highest of many means is too high on average. A best model that is chosen by one half of the seeds and "
-        f"images gets {percent(results.statistics['best_apart'])} % on the other half."
+        "The highest of many means is partly luck. If one half of the seeds and images chooses the best model, this "
+        f"model gets {percent(results.statistics['best_apart'])} % on the other half."
     )
     if len(may) == 1:
         return Finding(f"{best} is the best.", f"{mean}, and no other model may be as good (95 %). {apart}", "best")
@@ -79,7 +79,7 @@ def _candidate(results: Results) -> Finding:
     if not results.studied.empty:
         better, worse, unknown = (results.names(verdict) for verdict in ("beats", "loses", "undecided"))
         text += (
-            f" It is better than {count(len(better), 'model')} and worse than {len(worse)}. Undecided: "
+            f" It is better than {count(len(better), 'model')} and worse than {len(worse) or 'none'}. Undecided: "
             f"{listed(unknown, 5) if unknown else 'none'}. The chance of any wrong verdict is 5 % at most."
         )
     return Finding(line, text, "candidate")
@@ -127,7 +127,7 @@ def _numbers(row: pd.Series) -> str:
 
 
 def _found(size: float) -> str:
-    return f"an effect of {percent(size)} points would be found 4 times in 5"
+    return f"an effect of {percent(size)} points would be found in 4 of 5 repetitions"
 
 
 def interactions(results: Results, study: str, factor: str) -> str:

@@ -109,7 +109,7 @@ def test_effects_are_listed_with_their_power_and_the_seeds_they_need(root, compa
     assert len(lines) >= len(averaged)
     for line, row in zip(lines, averaged.itertuples(), strict=False):
         assert line["difference (points)"] == f"{100 * row.difference:+z.2f}"
-        assert line["found 4 times in 5 (points)"] == f"{100 * row.visible:.2f}"
+        assert line["found in 4 of 5 repetitions (points)"] == f"{100 * row.visible:.2f}"
         if row.p_family >= 0.05:
             expected = "more than 100" if np.isnan(row.seeds_needed) else f"{row.seeds_needed:.0f}"
             assert line["seeds per model to decide it"] == expected
