@@ -11,13 +11,17 @@ def md5(path: Path) -> str | None:
 
 
 def is_cached(folder: Path) -> bool:
-    """Return whether DVC's cache holds a folder and all its files as they are now. Raises what DVC raises."""
+    """Return whether DVC's cache holds a folder and all its files, each whole. Raises what DVC raises.
+
+    DVC itself reads no file of its cache that is write-protected: a damaged one counts as whole."""
     from dvc.repo import Repo
+    from dvc_data.hashfile.hash import file_md5
 
     tree = _object(folder)
     digests = [tree.hash_info.value, *(digest.value for _, _, digest in tree)]
     with Repo() as repo:
-        return all(repo.cache.local.exists(digest) for digest in digests)
+        files = {digest: repo.cache.local.oid_to_path(digest) for digest in digests}
+    return all(os.path.exists(file) and file_md5(file) == digest[:32] for digest, file in files.items())
 
 
 def _object(path: Path) -> Any:

@@ -81,14 +81,19 @@ def test_the_command_that_removes_a_folder_removes_no_other_one(cached, name, pr
     assert (paths.RAW / "images").exists()
 
 
-@pytest.mark.parametrize("change", ["a file more", "a file changed", "a file less in the cache", "moved"])
+@pytest.mark.parametrize("change", ["a file more", "a file changed", "no cache", "a cached file cut short", "moved"])
 def test_what_the_cache_does_not_keep_is_refused_and_stays(cached, change):
     if change == "a file more":
         write(cached / "notes.txt", "mine")
     elif change == "a file changed":
         write(cached / "metrics.json", '{"mine": 1}')
-    elif change == "a file less in the cache":
+    elif change == "no cache":
         shutil.rmtree(".dvc/cache")
+    elif change == "a cached file cut short":
+        (model,) = [path for path in Path(".dvc/cache").rglob("*") if path.is_file() and path.read_text() == "a model"]
+        model.chmod(0o644)
+        model.write_text("a mo")
+        model.chmod(0o444)  # DVC takes a file of this mode as whole
     else:
         cached.rename(cached.with_name("notes"))
         write(cached.with_name("notes") / "text", "mine")
