@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import Iterable
+from typing import Any
 
 from mnist_mlp import paths
 
@@ -30,10 +31,19 @@ def read() -> dict[str, str]:
 
 def digests(stage: str) -> dict[str, str]:
     """Return the md5 of each output of a stage, by path, without parsing the rest; none if dvc.lock doesn't know it."""
+    return {out["path"]: out["md5"] for out in _parse(stage).get("outs", [])}
+
+
+def parameters(stage: str) -> dict[str, Any]:
+    """Return the values of params.yaml that a stage last ran with, by dotted key; none if dvc.lock doesn't know it."""
+    return dict(_parse(stage).get("params", {}).get(str(paths.PARAMS), {}))
+
+
+def _parse(stage: str) -> dict[str, Any]:
     from ruamel.yaml import YAML
 
     entry = YAML(typ="safe", pure=True).load(read().get(stage, "")) or {}
-    return {out["path"]: out["md5"] for body in entry.values() for out in body.get("outs", [])}
+    return next(iter(entry.values()), {})
 
 
 def write(entries: dict[str, str]) -> None:

@@ -165,11 +165,14 @@ def _under_dvc(name: str, wait_for_owner: Callable[[], object]) -> Iterator[None
     except Timeout:
         raise UserError(f"{name} is being run by another process; let it end, or end it, and run `dvc repro`") from None
     with lock:
-        if name == "evaluate":  # depends on models/ as a whole
+        if name in ("evaluate", "compare"):  # they depend on models/ as a whole, and name its variants
             from mnist_mlp import config
-            from mnist_mlp.pipeline import leftovers
+            from mnist_mlp.pipeline import leftovers, stale
 
-            leftovers.remove(config.load())
+            params = config.load()
+            stale.refuse(params)
+            if name == "evaluate":
+                leftovers.remove(params)
         _inputs.append(Inputs(name))
         yield
 

@@ -409,6 +409,16 @@ def test_a_renamed_and_a_removed_variant_leave_nothing_behind(project, tmp_path,
     assert clone.digests("models", "data") == project.visible("models", "data")
 
 
+def test_a_model_that_was_trained_with_other_parameters_is_not_reported(project):
+    """As with a frozen stage: DVC evaluates the model that is there."""
+    before = project.visible("reports", "mlruns/artifacts")
+    project.change(lambda params: params.update(activation="tanh"))
+    for stage in ("evaluate", "compare"):
+        output = project.run("dvc", "repro", "--single-item", stage, status=None)
+        assert "error: train-candidate: trained with another `activation` than params.yaml has now; run `dvc " in output
+    assert project.visible("reports", "mlruns/artifacts") == before
+
+
 def test_a_study_without_variants_and_a_removed_one_leave_the_rest_as_it_is(project, tmp_path):
     """In the end there is the candidate alone."""
     project.change(lambda params: params["architectures"].update(variants={}))

@@ -1,0 +1,26 @@
+"""Refuse models that were trained with other parameters than params.yaml has.
+
+DVC trains them again before it evaluates. It doesn't if their stage is frozen, or with `dvc repro --single-item`; then
+the reports and MLflow would tell of a network that was never trained.
+"""
+
+from mnist_mlp import paths
+from mnist_mlp.config import Params
+from mnist_mlp.config.params import stage_name
+from mnist_mlp.errors import UserError
+from mnist_mlp.pipeline import inputs, lock_entries
+
+
+def refuse(params: Params) -> None:
+    """Raise UserError with a line for each variant whose parameters aren't those that dvc.lock knows."""
+    trained = {stage: lock_entries.parameters(stage) for stage in map(stage_name, params.variants)}
+    now = inputs.parameters([key for values in trained.values() for key in values])
+    lines = []
+    for stage, values in trained.items():
+        if keys := [key for key, value in values.items() if value != now.get(key)]:
+            lines.append(
+                f"{stage}: trained with another `{', '.join(keys)}` than {paths.PARAMS} has now; run "
+                f"`dvc unfreeze {stage}` if it is frozen, then `dvc repro`"
+            )
+    if lines:
+        raise UserError("\n".join(lines))
