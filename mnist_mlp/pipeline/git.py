@@ -12,6 +12,12 @@ SETTINGS = ("GIT_CONFIG", "GIT_EXEC_PATH", "GIT_TRACE")  # how git works, not on
 # A checkout of our own: never the one around it, should its .git be damaged, and without the user's hooks.
 OWN = ("--git-dir=.git", "--work-tree=.", "-c", "core.hooksPath=/dev/null")
 
+START = "git add --all && git commit -m start"
+ADVICE = {  # by git's own words
+    "not a git repo": f"to make one: git init && {START}",
+    "Needed a single revision": f"there is no commit yet: {START}",
+}
+
 
 def environment(of: Mapping[str, str]) -> dict[str, str]:
     """Return an environment without the variables that say on what git works."""
@@ -51,6 +57,6 @@ def run(*words: str, text: str = "", **variables: str) -> bytes:
         raise UserError(f"git: {error.strerror}; install git") from None
     if done.returncode:
         said = " ".join(done.stderr.decode(errors="replace").split()) or f"exit status {done.returncode}"
-        advice = "; to make one: git init && git add --all && git commit -m start" if "not a git repo" in said else ""
+        advice = "".join(f"; {text}" for sign, text in ADVICE.items() if sign in said)
         raise UserError(f"git {words[0]}: {said}{advice}")
     return done.stdout

@@ -33,6 +33,13 @@ def test_a_folder_without_a_repository_is_told_with_the_next_step(tmp_path, monk
     assert str(caught.value).endswith("; to make one: git init && git add --all && git commit -m start")
 
 
+def test_a_repository_without_a_commit_is_told_with_the_next_step(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    git.run("init", "--quiet")
+    with pytest.raises(UserError, match=r"; there is no commit yet: git add --all && git commit -m start$"):
+        git.run("rev-parse", "--verify", "HEAD^{commit}")
+
+
 def test_without_git_a_line_says_so(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(UserError, match=r"^git: No such file or directory; install git$"):
