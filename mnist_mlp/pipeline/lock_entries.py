@@ -31,19 +31,20 @@ def read() -> dict[str, str]:
 
 def digests(stage: str) -> dict[str, str]:
     """Return the md5 of each output of a stage, by path, without parsing the rest; none if dvc.lock doesn't know it."""
-    return {out["path"]: out["md5"] for out in _parse(stage).get("outs", [])}
+    return {out["path"]: out["md5"] for out in _parse(read().get(stage, "")).get("outs", [])}
 
 
-def parameters(stage: str) -> dict[str, Any]:
-    """Return the values of params.yaml that a stage last ran with, by dotted key; none if dvc.lock doesn't know it."""
-    return dict(_parse(stage).get("params", {}).get(str(paths.PARAMS), {}))
+def parameters(stages: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return the values of params.yaml that stages last ran with, by dotted key; none where dvc.lock has no entry."""
+    entries = read()
+    bodies = {stage: _parse(entries.get(stage, "")) for stage in stages}
+    return {stage: dict(body.get("params", {}).get(str(paths.PARAMS), {})) for stage, body in bodies.items()}
 
 
-def _parse(stage: str) -> dict[str, Any]:
+def _parse(entry: str) -> dict[str, Any]:
     from ruamel.yaml import YAML
 
-    entry = YAML(typ="safe", pure=True).load(read().get(stage, "")) or {}
-    return next(iter(entry.values()), {})
+    return next(iter((YAML(typ="safe", pure=True).load(entry) or {}).values()), {})
 
 
 def write(entries: dict[str, str]) -> None:

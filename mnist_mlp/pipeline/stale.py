@@ -12,15 +12,16 @@ from mnist_mlp.pipeline import inputs, lock_entries
 
 
 def refuse(params: Params) -> None:
-    """Raise UserError with a line for each variant whose parameters aren't those that dvc.lock knows."""
-    trained = {stage: lock_entries.parameters(stage) for stage in map(stage_name, params.variants)}
+    """Raise UserError if a variant's parameters aren't those that dvc.lock knows."""
+    trained = lock_entries.parameters(map(stage_name, params.variants))
     now = inputs.parameters([key for values in trained.values() for key in values])
-    lines = []
-    for stage, values in trained.items():
-        if keys := [key for key, value in values.items() if value != now.get(key)]:
-            lines.append(
-                f"{stage}: trained with another `{', '.join(keys)}` than {paths.PARAMS} has now; run "
-                f"`dvc unfreeze {stage}` if it is frozen, then `dvc repro`"
-            )
-    if lines:
-        raise UserError("\n".join(lines))
+    stale = {
+        stage: keys for stage, values in trained.items() if (keys := [key for key in values if values[key] != now[key]])
+    }
+    if stale:
+        stage, keys = next(iter(stale.items()))
+        more = f" and {len(stale) - 1} more" if len(stale) > 1 else ""
+        raise UserError(
+            f"{stage}{more}: trained with another `{', '.join(keys)}` than {paths.PARAMS} has now; run "
+            f"`dvc unfreeze {stage}` if it is frozen, then `dvc repro`"
+        )
