@@ -155,23 +155,25 @@ def test_a_long_training_goes_on_from_its_checkpoint_with_the_same_bytes(project
 def test_a_stage_killed_at_any_moment_is_made_up_for_to_the_byte(stage, project):
     """Everything is killed at a random moment of each third of the stage's time, then the stage is run again.
 
-    A training that is killed trains anew; the one that makes up for it may take what another one kept."""
+    Where the stage was over before, it is timed and killed anew: the machine has less to do than it had. A training
+    that is killed trains anew; the one that makes up for it may take what another one kept."""
     whole, lock = project.digests(*OUTPUTS), (project.folder / "dvc.lock").read_bytes()
     again = ("dvc", "repro", "--single-item", "--force", stage)
     fresh = {"MNIST_MLP_FRESH": "1"}
     began = time.monotonic()
     project.run(*again, **fresh)
-    seconds = time.monotonic() - began
-    moments, killed = random.Random(stage), 0
+    seconds, moments = time.monotonic() - began, random.Random(stage)
     for number in range(THIRDS):
-        process, began = start(project, *again, **fresh), time.monotonic()
-        share = moments.uniform(number, number + 1) / THIRDS
-        try:
-            process.wait((0.1 + 0.9 * share) * seconds)
-            seconds = time.monotonic() - began  # the machine has less to do than when the stage was timed
-        except subprocess.TimeoutExpired:
-            killed += 1
-        kill_all(process)
+        for _ in range(5):
+            process, began = start(project, *again, **fresh), time.monotonic()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait((0.1 + 0.9 * moments.uniform(number, number + 1) / THIRDS) * seconds)
+                seconds = time.monotonic() - began
+            kill_all(process)
+            if process.returncode == -signal.SIGKILL:
+                break
+        else:
+            pytest.fail("the stage was over before it was killed, five times")
         partial = {name: content for name, content in project.digests(*OUTPUTS).items() if name in whole}
         assert partial.items() <= whole.items()  # what is there under its own name is whole
         project.run("python", "-m", "mnist_mlp", "repair")
@@ -183,7 +185,6 @@ def test_a_stage_killed_at_any_moment_is_made_up_for_to_the_byte(stage, project)
             assert not [name for name in project.ran(project.run("dvc", "repro")) if name.startswith("train")]
         assert project.visible(*OUTPUTS) == whole
         assert stages_of(project) == yaml.load(lock)["stages"]
-    assert killed > THIRDS / 2, "the stage was over before it was killed"
 
 
 @pytest.mark.parametrize("cut", ["all", "in a word", "before a value", "at a line"])
