@@ -38,9 +38,9 @@ repro: setup  ## run the whole pipeline; with JOBS=2 stages at once, or on Dask,
 
 test: setup  ## the tests that continuous integration runs: fast ones, slow ones, the pipeline, the browser
 	@ruff check . && ruff format --check --quiet . && mypy && lint-imports --no-logo
-	@python -m pytest -n 4 --dist worksteal -m "not long" --durations 25
+	@python -m pytest -n 4 --dist worksteal -m "not long" --durations 40
 
-test-long: setup  ## the others: a day of use, a real Slurm, hosts of their own (a quarter of an hour)
+test-long: setup  ## the others: a day of use, a sweep, more kills, servers, a real Slurm, hosts of their own (half an hour)
 	@python -m pytest -n 2 -m long
 
 test-fast: setup  ## the tests that take seconds

@@ -382,7 +382,13 @@ def test_a_tenth_architecture_is_one_entry(project):
     assert "wide" in (project.folder / "reports/comparison.md").read_text()
 
 
-@pytest.mark.parametrize(("name", "command"), [("null", "dvc repro"), ("007", "python -m mnist_mlp cluster --jobs 1")])
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("null", "dvc repro"),
+        pytest.param("007", "python -m mnist_mlp cluster --jobs 1", marks=pytest.mark.long),
+    ],
+)
 def test_a_renamed_and_a_removed_variant_leave_nothing_behind(project, tmp_path, name, command):
     """Not in models/, in the digests of dvc.lock, or in the registry: a clone has all of it."""
     best = json.loads((project.folder / "reports/champion.json").read_text())
@@ -456,6 +462,7 @@ def edit_pipeline(project, edit: Callable[[dict], object]) -> None:
     yaml.dump(pipeline, path)
 
 
+@pytest.mark.long
 def test_a_sweep_of_two_at_once_lands_in_the_checkouts_own_store(project):
     """Three values, one of which is the baseline's own, and an experiment that can't run."""
     project.run("dvc", "exp", "run", "--queue", "-S", "activation=relu,tanh,elu")

@@ -150,8 +150,12 @@ def test_a_long_training_goes_on_from_its_checkpoint_with_the_same_bytes(project
 
 
 @pytest.mark.parametrize(
-    "stage", ["download", "preprocess", "train-techniques@none-relu", "evaluate", "compare", "champion"]
-)
+    "stage",
+    [
+        "train-techniques@none-relu", "evaluate",
+        *(pytest.param(name, marks=pytest.mark.long) for name in ("download", "preprocess", "compare", "champion")),
+    ],
+)  # fmt: skip
 def test_a_stage_killed_at_any_moment_is_made_up_for_to_the_byte(stage, project):
     """Everything is killed at a random moment of each third of the stage's time, then the stage is run again.
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.helpers.servers import NEEDS_POSTGRESQL, PASSWORD, MlflowServer, postgresql
 
-pytestmark = [pytest.mark.slow, NEEDS_POSTGRESQL]
+pytestmark = [pytest.mark.slow, pytest.mark.long, NEEDS_POSTGRESQL]
 
 
 @pytest.fixture
