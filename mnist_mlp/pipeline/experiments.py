@@ -24,7 +24,8 @@ class Experiment:
     def files(self) -> Iterator[None]:
         """Be in a folder that holds its commit's files while the block works."""
         with tempfile.TemporaryDirectory() as folder:
-            archive.unpack(git.run("archive", self.revision), folder)
+            # Without the user's own attributes: `export-ignore` in them would leave files out.
+            archive.unpack(git.run("-c", f"core.attributesFile={os.devnull}", "archive", self.revision), folder)
             with contextlib.chdir(folder):
                 yield
 

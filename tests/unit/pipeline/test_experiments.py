@@ -48,3 +48,13 @@ def test_an_experiments_files_are_those_of_its_commit():
         assert Path("params.yaml").read_text() == "2"
         assert Path.cwd() != here
     assert Path("params.yaml").read_text() == "3"
+
+
+def test_an_experiments_files_are_all_there_whatever_attributes_the_user_gives_them(tmp_path, monkeypatch):
+    (tmp_path / "git").mkdir()
+    (tmp_path / "git/attributes").write_text("* export-ignore\n")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    git("init", "--quiet")
+    experiment = Experiment("a-mole", "", commit("1"))
+    with experiment.files():
+        assert Path("params.yaml").read_text() == "1"
