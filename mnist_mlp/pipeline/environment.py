@@ -5,6 +5,7 @@ import os
 import sys
 import warnings
 from pathlib import Path
+from typing import Literal, TextIO
 
 from mnist_mlp import paths
 from mnist_mlp.pipeline import git
@@ -16,10 +17,11 @@ FORGOTTEN = ("NPY_", "OPENBLAS_CORETYPE")  # by which NumPy would compute otherw
 
 
 def settle() -> None:
-    """Forget git's callers and DVC's, compute as NumPy does by itself, let no library's warning end a process, ask this
-    machine's own servers without a proxy, and print every line in any encoding.
+    """Open closed standard streams, forget git's callers and DVC's, compute as NumPy does by itself, let no library's
+    warning end a process, ask this machine's own servers without a proxy, and print every line in any encoding.
 
     To be called before NumPy is imported. A sign that the terminal's encoding lacks is printed as `?`."""
+    _open_closed_streams()
     git.forget_callers()
     _forget_other_root()
     for name in [name for name in os.environ if name.startswith(FORGOTTEN)]:
@@ -33,6 +35,22 @@ def settle() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors != "replace":  # a fork's has it from its warm process
             stream.reconfigure(errors="replace")
+
+
+def _open_closed_streams() -> None:
+    """Connect each standard stream that is closed, as `>&-` leaves it, with the null device.
+
+    Otherwise the next file to be opened gets the stream's number, and what a library prints is written into it."""
+    sys.stdin = sys.stdin or _null("r")  # in the order of their numbers: the lowest free one is taken
+    sys.stdout = sys.stdout or _null("w")
+    sys.stderr = sys.stderr or _null("w")
+
+
+def _null(mode: Literal["r", "w"]) -> TextIO:
+    """Return the null device, opened as children inherit it."""
+    descriptor = os.open(os.devnull, os.O_RDWR)
+    os.set_inheritable(descriptor, True)
+    return open(descriptor, mode, encoding="utf-8")
 
 
 def _forget_other_root() -> None:

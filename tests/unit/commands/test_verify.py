@@ -1,11 +1,15 @@
-"""What `mnist-mlp verify` refuses before it runs a stage."""
+"""What `mnist-mlp verify` refuses before it runs a stage, and what it needs no stream for."""
+
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from mnist_mlp import paths
 from mnist_mlp.commands import verify
 from mnist_mlp.errors import UserError
-from tests.helpers.params import PARAMS
+from tests.helpers.params import PARAMS, ROOT
 from tests.helpers.tracked import write_lock, write_outputs
 
 
@@ -38,3 +42,13 @@ def test_verify_refuses_other_code_than_that_of_the_stage():
 def test_verify_refuses_other_parameters_than_those_of_the_stage():
     paths.PARAMS.write_text(paths.PARAMS.read_text().replace("\nbatch_size: ", "\nbatch_size: 1"))
     assert refusal("train-candidate").startswith("params.yaml: batch_size changed since train-candidate ran; ")
+
+
+def test_closed_streams_are_as_good_as_any():
+    """A closed stream's number goes to the next file that is opened, and there is none to ask for a terminal."""
+    for name in ("stages", "dvc.yaml", ".dvcignore", "published"):
+        if not Path(name).exists():
+            Path(name).symlink_to(ROOT / name)
+    paths.LOCKFILE.write_text("schema: '2.0'\nstages:\n  nothing:\n    cmd: 'true'\n")
+    command = f"PYTHONPATH={ROOT} exec {sys.executable} -P -m mnist_mlp verify nothing <&- >&- 2>&-"
+    assert subprocess.run(["sh", "-c", command]).returncode == 0
