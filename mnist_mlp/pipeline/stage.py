@@ -14,6 +14,7 @@ import errno
 import gc
 import importlib
 import os
+import shutil
 import signal
 import sys
 import time
@@ -219,8 +220,13 @@ def _strays() -> list[str]:
 
 
 def _trouble(error: OSError) -> str:
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT) or "requested and" in str(error)  # NumPy's words, without errno
-    path = error.filename or os.getcwd()
-    if full:
+    if isinstance(error, BrokenPipeError):
+        return "the output can't be written: the program that reads it has ended"
+    path, why = error.filename, error.strerror or str(error)
+    if isinstance(error, shutil.Error):  # of a whole tree: a list of sources, targets and reasons
+        _, path, why = error.args[0][0]
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in why
+    if full or "requested and" in why:  # NumPy's words, without errno
+        path = path or f"{os.getcwd()} or {os.environ.get('TMPDIR') or '/tmp'}"
         return f"{path}: No space left on device; free some, and run the same command again"
-    return f"{path}: {error.strerror or error}"
+    return f"{path or os.getcwd()}: {why}"

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -92,6 +93,24 @@ def test_a_file_that_hides_a_library_is_named(tmp_path, name):
     assert line.startswith("error: AttributeError: module ")
     assert line.endswith(f"; {tmp_path / name}: found in place of a library of that name; rename it\n")
     assert not list(tmp_path.glob("mnist-mlp-*.log"))
+
+
+def test_a_tree_that_cannot_be_copied_is_one_line_that_names_a_file(tmp_path):
+    (tmp_path / "tree").mkdir()
+    for name in ("one", "other"):
+        (tmp_path / "tree" / name).symlink_to("nothing")
+    line = run_failing(tmp_path, "import shutil; shutil.copytree('tree', 'copy')")
+    assert re.fullmatch(r"error: copy/(one|other): \[Errno 2\] No such file or directory: \S+\n", line)
+
+
+def test_a_full_disk_without_a_name_may_be_the_temporary_folders(tmp_path):
+    line = run_failing(tmp_path, "raise OSError(28, 'No space left on device')")
+    assert line.startswith(f"error: {tmp_path} or {tmp_path}: No space left on device; free some")
+
+
+def test_an_output_that_nobody_reads_is_not_the_folders_fault(tmp_path):
+    main = "import os; read, write = os.pipe(); os.close(read); os.write(write, b' ')"
+    assert run_failing(tmp_path, main) == "error: the output can't be written: the program that reads it has ended\n"
 
 
 @pytest.mark.parametrize("error", [MemoryError(), ImportError("libx.so: failed to map segment from shared object")])
