@@ -25,16 +25,24 @@ def rewritten(root: Path) -> dict[Path, str]:
 
 
 def fill(path: Path, blocks: dict[str, str]) -> str:
-    """Return a document with texts between their markers. Raises UserError if the file or a marker is missing."""
+    """Return a document with texts between their markers.
+
+    Raises UserError if the file can't be read, or if a block hasn't exactly its two markers: what stands between one
+    of them and a double of the other may be a person's own text."""
     try:
         content = path.read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; run from the project's top folder") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: found other bytes; allowed: UTF-8; save it as UTF-8") from None
     for name, text in blocks.items():
         start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-        before, found, rest = content.partition(start)
-        _, closed, after = rest.partition(end)
-        if not (found and closed):
-            raise UserError(f"{path}: no block to rewrite; write a line {start}, and one {end} below it")
+        opened, closed = content.count(start), content.count(end)
+        if (opened, closed) != (1, 1) or content.index(end) < content.index(start):
+            raise UserError(
+                f"{path}: found {opened} and {closed} markers of block {name}; allowed: one line {start}, and below "
+                f"it one line {end}; edit the file"
+            )
+        before, after = content.split(start)[0], content.split(end)[1]
         content = f"{before}{start}\n\n{text}\n\n{end}{after}"
     return content

@@ -65,11 +65,35 @@ def test_the_committed_documents_are_what_the_committed_results_make_them():
         assert path.read_text(encoding="utf-8") == text, f"{path}: run `make readme`"
 
 
-@pytest.mark.parametrize("content", [None, "no markers", "<!-- /results --> <!-- results -->"])
-def test_a_document_without_a_block_is_told_and_left_alone(content, tmp_path):
+@pytest.mark.parametrize(
+    "content, expected",
+    [
+        (None, "No such file"),
+        (b"no markers", "found 0 and 0 markers"),
+        (b"<!-- /results --> <!-- results -->", "found 1 and 1 markers"),
+        (b"<!-- results --> <!-- results --> <!-- /results -->", "found 2 and 1 markers"),
+        (b"<!-- results --> <!-- /results --> <!-- /results -->", "found 1 and 2 markers"),
+        (b"\xff <!-- results --> <!-- /results -->", "found other bytes; allowed: UTF-8"),
+    ],
+    ids=["no file", "no marker", "reversed", "opened twice", "closed twice", "no UTF-8"],
+)
+def test_a_document_without_one_block_is_told_and_left_alone(content, expected, tmp_path):
     path = tmp_path / paths.README
     if content is not None:
-        path.write_text(content)
-    with pytest.raises(UserError, match=r"README\.md: (No such file|no block to rewrite)"):
+        path.write_bytes(content)
+    with pytest.raises(UserError, match=rf"README\.md: {expected}"):
         readme.fill(path, {"results": "new"})
-    assert not path.exists() or path.read_text() == content
+    assert not path.exists() or path.read_bytes() == content
+
+
+def test_the_command_leaves_a_text_between_doubled_markers_alone(root):
+    path = root / paths.README
+    whole = path.read_text()
+    path.write_text(marked := f"<!-- results -->\n\nA text of one's own.\n{whole}")
+    done = run_python(root, "-m", "mnist_mlp", "readme")
+    assert (done.returncode, path.read_text()) == (1, marked)
+    assert done.stderr == (
+        "error: README.md: found 2 and 1 markers of block results; allowed: one line <!-- results -->, and below it "
+        "one line <!-- /results -->; edit the file\n"
+    )
+    path.write_text(whole)
