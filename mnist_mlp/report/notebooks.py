@@ -1,15 +1,18 @@
-"""What the notebooks ran, and which variants of params.yaml are still that."""
+"""What the notebooks ran and reported, and which variants of params.yaml are still that."""
 
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from ruamel.yaml import YAML
 
-from mnist_mlp import paths
+from mnist_mlp import files, paths
 from mnist_mlp.config import Params, Study, Variant
 from mnist_mlp.errors import UserError
 
 DATASET = "mnist"  # the data set that the published figures are of
+ACCURACIES = ["train_accuracy", "test_accuracy", "summary_train_accuracy", "summary_test_accuracy"]
+LOSSES = ["test_loss"]
 
 
 def same_data(params: Params, dataset: str, definitions: Path = paths.NOTEBOOKS) -> bool:
@@ -29,6 +32,37 @@ def changed(params: Params, definitions: Path = paths.NOTEBOOKS) -> dict[tuple[s
         if then := defined.get((variant.study, variant.name)):
             keys[variant.study, variant.name] = [key for key, value in _settings(variant).items() if value != then[key]]
     return keys
+
+
+def figures(path: Path) -> pd.DataFrame:
+    """Return the published figures, one row per variant. Raises UserError if the file isn't a table of such figures."""
+    known = ["study", "variant", *ACCURACIES, *LOSSES]
+    try:
+        table = files.read_csv(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: not found; it is in git: run `git checkout {path}`") from None
+    except (OSError, ValueError):
+        raise _misfit(path, "no CSV file", ", ".join(known)) from None
+    if missing := [column for column in known if column not in table]:
+        raise _misfit(path, f"no column {missing[0]}", ", ".join(known))
+    names = table["study"] + "/" + table["variant"]
+    if len(twice := names[names.duplicated()]):
+        raise _misfit(path, f"{twice.iloc[0]} twice", "one row per variant")
+    for columns, lowest, highest, allowed in (
+        (ACCURACIES, 0, 1, "from 0 to 1"),
+        (LOSSES, 1e-9, 1e9, "above 0"),
+    ):
+        for column in columns:
+            numbers = pd.to_numeric(table[column], errors="coerce")
+            wrong = table[column].notna() & ~numbers.between(lowest, highest)
+            if wrong.any():
+                found = f"{column} {table[column][wrong].iloc[0]} of {names[wrong].iloc[0]}"
+                raise _misfit(path, found, f"a number {allowed}, or none")
+    return table.astype({column: float for column in (*ACCURACIES, *LOSSES)})
+
+
+def _misfit(path: Path, found: str, allowed: str) -> UserError:
+    return UserError(f"{path}: found {found}; allowed: {allowed}; edit it, or run `git checkout {path}`")
 
 
 def _settings(variant: Variant) -> dict[str, Any]:

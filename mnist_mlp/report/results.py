@@ -18,7 +18,6 @@ from mnist_mlp.evaluation import effects, tables
 from mnist_mlp.report import notebooks
 from mnist_mlp.training.outputs import CURVES, METRICS
 
-PARTS = ("train_accuracy", "test_accuracy", "test_loss", "summary_train_accuracy", "summary_test_accuracy")
 THEN = ["published", "published_loss"]  # published test accuracy and loss
 
 
@@ -96,11 +95,9 @@ def read(params: Params, reports: Path = paths.REPORTS, published_path: Path = p
     definitions = published_path.with_name(paths.NOTEBOOKS.name)
     changed = {key: keys for key, keys in notebooks.changed(params, definitions).items() if keys}
     if notebooks.same_data(params, metrics["dataset"], definitions):
-        if not published_path.exists():
-            raise UserError(f"{published_path}: not found; it is in git: run `git checkout {published_path}`")
-        published = files.read_table(published_path, [*who, *PARTS])
+        published = notebooks.figures(published_path)
         kept = [key not in changed for key in zip(published["study"], published["variant"], strict=True)]
-        published = published[kept]
+        published = published.loc[kept]
         then = published.set_index(who)[["test_accuracy", "test_loss"]].set_axis(THEN, axis="columns")
         table = table.drop(columns=THEN).join(then, on=who)
     others = {

@@ -163,3 +163,17 @@ def test_reports_of_other_seeds_are_refused(root, tmp_path, capsys):
     assert ended.value.code == 1
     line = "error: reports/results.csv: other variants or seeds than params.yaml's; run `dvc repro`\n"
     assert capsys.readouterr().err == line
+
+
+def test_published_figures_that_are_none_are_refused_in_a_line(root, tmp_path, capsys):
+    for name in ("params.yaml", "published", "reports"):
+        (shutil.copytree if (root / name).is_dir() else shutil.copy)(root / name, tmp_path / name)
+    path = tmp_path / "published/results.csv"
+    path.write_text(path.read_text().replace(",0.9855,", ",98.55 %,"))
+    before = contents(tmp_path)
+    with pytest.raises(SystemExit), errors_as_lines():
+        run_main(compare, tmp_path)
+    assert contents(tmp_path) == before
+    error = capsys.readouterr().err
+    assert error.startswith("error: published/results.csv: found test_accuracy 98.55 % of architectures/model8; ")
+    assert error.count("\n") == 1

@@ -8,7 +8,9 @@ import pytest
 
 from mnist_mlp import paths
 from mnist_mlp.errors import UserError
+from mnist_mlp.report import markdown, notebooks
 from mnist_mlp.report import results as module
+from tests.helpers.params import ROOT
 
 
 @pytest.mark.parametrize(
@@ -28,6 +30,35 @@ def test_published_figures_that_are_missing_come_back_from_git(results, root, tm
     (tmp_path / paths.PUBLISHED).unlink()
     with pytest.raises(UserError, match=r"results\.csv: .*run `git checkout .*results\.csv`"):
         module.read(results.params, root / paths.REPORTS, tmp_path / paths.PUBLISHED)
+
+
+@pytest.mark.parametrize(
+    "old, new, expected",
+    [
+        (",0.9855,", ",98.55 %,", "test_accuracy 98.55 % of architectures/model8; allowed: a number from 0 to 1"),
+        (",0.9855,", ",98.55,", "test_accuracy 98.55 of architectures/model8; allowed: a number from 0 to 1, or none"),
+        (",0.085,", ",0,", "test_loss 0.0 of architectures/model8; allowed: a number above 0, or none"),
+        (",0.085,", ",inf,", "test_loss inf of architectures/model8; allowed: a number above 0, or none"),
+        ("model9,", "model8,", "architectures/model8 twice; allowed: one row per variant"),
+        (",", ";", "no column study; allowed: study, variant, train_accuracy,"),
+        ("study,", '"study,', "no CSV file; allowed: study, variant, train_accuracy,"),
+    ],
+)
+def test_published_figures_that_are_none_are_refused(old, new, expected, tmp_path):
+    path = tmp_path / "results.csv"
+    path.write_text((ROOT / paths.PUBLISHED).read_text().replace(old, new))
+    with pytest.raises(UserError) as refused:
+        notebooks.figures(path)
+    assert f"{path}: found {expected}" in str(refused.value)
+    assert str(refused.value).endswith(f"; edit it, or run `git checkout {path}`")
+
+
+def test_published_figures_of_no_variant_compare_none(results, root, tmp_path):
+    shutil.copytree((root / paths.NOTEBOOKS).parent, tmp_path / "published")
+    path = tmp_path / paths.PUBLISHED
+    path.write_text(path.read_text().splitlines()[0] + "\n")
+    read = module.read(results.params, root / paths.REPORTS, path)
+    assert "No published accuracy is compared." in markdown.markdown(read)
 
 
 def test_the_models_that_may_be_the_best_are_those_that_none_is_better_than(results):
