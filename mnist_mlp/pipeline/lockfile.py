@@ -25,6 +25,8 @@ class Lockfile:
             if not text.endswith("\n"):  # cut within a line it may be YAML still, but then DVC may refuse it
                 raise ValueError("ends within a line")
             self.stages = YAML(typ="safe", pure=True).load(text)["stages"]
+            if any(None in [*e.values(), *e.get("params", {}).values()] for e in self.stages.values()):
+                raise ValueError("ends within a stage")  # YAML as well, but DVC refuses it
             self.written = {out["path"]: out.get("md5") for e in self.stages.values() for out in e.get("outs", [])}
         except FileNotFoundError:
             self.stages, self.written = {}, {}

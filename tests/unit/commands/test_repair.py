@@ -40,7 +40,14 @@ def test_a_torn_rwlock_is_removed(capsys, content):
     assert capsys.readouterr().out == ".dvc/tmp/rwlock: cut short by a killed dvc: removed\n"
 
 
-@pytest.mark.parametrize("content", ["", TORN, WHOLE.removesuffix("\n")], ids=["empty", "in a word", "in a line"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "", TORN, WHOLE.removesuffix("\n"), f"{TORN}d: true\n    deps:\n", f"{TORN}d: true\n    params:\n",
+        f"{TORN}d: true\n    params:\n      params.yaml:\n",
+    ],
+    ids=["empty", "in a word", "in a line", "after deps", "after params", "after params.yaml"],
+)  # fmt: skip
 def test_a_torn_dvc_lock_is_taken_from_git(capsys, content):
     paths.LOCKFILE.write_text(WHOLE)
     subprocess.run(["git", "add", "dvc.lock"], check=True)
