@@ -4,6 +4,7 @@
 after another stack. Only lines in the terminal follow from git, never an output.
 """
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -39,8 +40,9 @@ def way_back() -> str | None:
     None if there are no changes, no git, or only a copy that DVC removes."""
     if _temporary() or (text := _git("show", f"HEAD:./{paths.PARAMS}")) is None:
         return None
-    if paths.PARAMS.exists() and paths.PARAMS.read_bytes() == text:
-        return None
+    with contextlib.suppress(OSError):  # a file that can't be read isn't as committed either
+        if paths.PARAMS.read_bytes() == text:
+            return None
     names = (_git("ls-tree", "--name-only", "HEAD", *WRITTEN) or b"").decode().split()
     then = "dvc checkout" if str(paths.LOCKFILE) in names else "dvc repro"
     return f"git checkout HEAD -- {' '.join(name for name in WRITTEN if name in names)} && {then}"

@@ -109,6 +109,16 @@ def test_without_a_committed_candidate_there_is_no_line(text, monkeypatch):
     assert lines() == []
 
 
+def test_parameters_that_cannot_be_read_are_told_with_the_way_back(capsys):
+    paths.PARAMS.unlink()
+    paths.PARAMS.mkdir()
+    with pytest.raises(SystemExit), errors_as_lines():
+        config.load()
+    refused, back = capsys.readouterr().err.splitlines()
+    assert refused.startswith("error: params.yaml: can't be read: ")
+    assert back.endswith(BACK)
+
+
 def test_a_refused_value_is_told_with_the_way_back(capsys):
     write("activation: relu", "activation: foo")
     with pytest.raises(SystemExit), errors_as_lines():
