@@ -21,6 +21,7 @@ from typing import Any
 
 import psutil
 
+from mnist_mlp import config
 from mnist_mlp.commands import track
 from mnist_mlp.errors import UserError
 from mnist_mlp.pipeline import experiments
@@ -63,6 +64,7 @@ VIEWS: dict[str, dict[str, Any]] = {
 
 def main() -> None:
     """Serve the UI until Ctrl-C. Raises UserError if it doesn't start."""
+    config.load()  # what is wrong with it is told first
     print("MLflow starts; in a new clone it first writes every run, which takes a minute or two", flush=True)
     track.main()
     opened = store.open_store()
