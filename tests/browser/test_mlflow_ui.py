@@ -16,10 +16,11 @@ from PIL import Image
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 
+from mnist_mlp.tracking.runs import training
 from tests.helpers.browser import NEEDS_BROWSER, open_browser, open_ui, wait_for
 from tests.helpers.params import PARAMS, PARAMS_FILE, ROOT
 from tests.helpers.project import Project, copy_checkout, work_in
-from tests.helpers.tracked import write_lock, write_outputs, write_reports
+from tests.helpers.tracked import DATASET, SOFTWARE, write_lock, write_outputs, write_reports
 
 pytestmark = NEEDS_BROWSER
 SCREENSHOTS = os.environ.get("SCREENSHOTS")
@@ -104,6 +105,17 @@ def test_the_charts_draw_every_variants_curve(means, links, browser):
     browser.get(links["their curves"])
     wait_for(browser, CURVES, complete)
     shoot(browser, "curves.png")
+
+
+def test_a_curve_grows_while_it_trains(clone, links, browser, monkeypatch):
+    work_in(monkeypatch, clone.folder)
+    with training(PARAMS.candidate, DATASET, SOFTWARE) as log:
+        for epoch in (1, 2, 3):
+            for seed in PARAMS.candidate.seeds:
+                log.epoch(seed, epoch, [0.5, 0.75, 0.25, 1.0])
+            if epoch == 1:
+                browser.get(links["what trains now"])
+            wait_for(browser, CURVES, lambda plots: len(plots) == 4 and all(epoch in plot for plot in plots))  # noqa: B023
 
 
 def test_a_runs_figures_open(links, browser):

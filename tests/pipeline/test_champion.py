@@ -130,6 +130,6 @@ def test_another_champion_is_another_version_and_the_former_one_comes_back(proje
     project.run("dvc", "checkout")
     assert champion(project) == former
     track(project)
-    assert track(project).startswith("0 created, 0 completed, ")
+    assert track(project).startswith("MLflow: 0 created, 0 completed, ")
     found = registered(project)
     assert (found["champion"], len(found["versions"])) == ("1", 2)
