@@ -182,7 +182,7 @@ def describe(store: Store, params: Params, runs: "Iterable[Run]", kept: dict[str
 def _place(row: dict[Any, Any], models: int) -> dict[str, str]:
     place = f"{row['rank']:.0f} of {models}"
     if row["rank_low"] == row["rank_low"]:  # a number
-        place += f", {row['rank_low']:.0f} to {row['rank_high']:.0f}"
+        place += f"; {row['rank_low']:.0f} to {row['rank_high']:.0f} in 95 % of simulated draws"
     accuracy = f"{row['test_accuracy']:.2%}"
     if row.get("low", float("nan")) == row.get("low"):
         accuracy += f" [{100 * row['low']:.2f}, {100 * row['high']:.2f}]"

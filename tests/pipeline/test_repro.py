@@ -256,7 +256,8 @@ def test_an_experiment_runs_three_stages_and_comes_back_from_the_cache(project):
     assert (cached.info.run_name, cached.info.status, cached.data.tags["restored"]) == ("again", "FINISHED", "true")
     assert cached.data.metrics["test_accuracy"] == trained.data.metrics["test_accuracy"]
     accuracy, place = f"{cached.data.metrics['test_accuracy']:.2%} [", cached.data.tags["place"]
-    assert re.fullmatch(r"\d+ of \d+, \d+ to \d+", place) and cached.data.tags["interval"].startswith(accuracy)
+    assert re.fullmatch(r"\d+ of \d+; \d+ to \d+ in 95 % of simulated draws", place)
+    assert cached.data.tags["interval"].startswith(accuracy)
     (show,) = re.findall(r"^dvc exp show .*", (ROOT / "README.md").read_text(), re.MULTILINE)
     table = project.run("sh", "-c", show, COLUMNS="1000")
     assert "tanh" in table and not re.search(r"[0-9a-f]{32}", table)  # columns of digests made it 700 wide

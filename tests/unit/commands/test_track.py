@@ -88,7 +88,7 @@ def test_current_runs_tell_place_interval_and_dvcs_md5(tracked_checkout):
     told = {run.data.tags["study"]: run.data.tags for run in runs()}
     places = {study: (tags["place"], tags["interval"]) for study, tags in told.items()}
     assert places == {
-        "techniques": ("2 of 2, 1 to 2", "90.00% [88.00, 92.00]"),
+        "techniques": ("2 of 2; 1 to 2 in 95 % of simulated draws", "90.00% [88.00, 92.00]"),
         "candidate": ("1 of 2", "95.00%"),  # of one seed
     }
     for variant in SOME[1:]:
