@@ -11,8 +11,9 @@ from mnist_mlp.config import Params, Study, Variant
 from mnist_mlp.errors import UserError
 
 DATASET = "mnist"  # the data set that the published figures are of
-ACCURACIES = ["train_accuracy", "test_accuracy", "summary_train_accuracy", "summary_test_accuracy"]
-LOSSES = ["test_loss"]
+ACCURACY, LOSS = (0, 1, "from 0 to 1"), (1e-9, 1e9, "above 0")  # the lowest and the highest number, in words
+FIGURES = {"train_accuracy": ACCURACY, "test_accuracy": ACCURACY, "summary_train_accuracy": ACCURACY,
+           "summary_test_accuracy": ACCURACY, "test_loss": LOSS}  # fmt: skip
 
 
 def same_data(params: Params, dataset: str, definitions: Path = paths.NOTEBOOKS) -> bool:
@@ -36,11 +37,10 @@ def changed(params: Params, definitions: Path = paths.NOTEBOOKS) -> dict[tuple[s
 
 def figures(path: Path) -> pd.DataFrame:
     """Return the published figures, one row per variant. Raises UserError if the file isn't a table of such figures."""
-    known = ["study", "variant", *ACCURACIES, *LOSSES]
+    known = ["study", "variant", *FIGURES]
+    _require(path)
     try:
         table = files.read_csv(path)
-    except FileNotFoundError:
-        raise UserError(f"{path}: not found; it is in git: run `git checkout {path}`") from None
     except (OSError, ValueError):
         raise _misfit(path, "no CSV file", ", ".join(known)) from None
     if missing := [column for column in known if column not in table]:
@@ -48,17 +48,18 @@ def figures(path: Path) -> pd.DataFrame:
     names = table["study"] + "/" + table["variant"]
     if len(twice := names[names.duplicated()]):
         raise _misfit(path, f"{twice.iloc[0]} twice", "one row per variant")
-    for columns, lowest, highest, allowed in (
-        (ACCURACIES, 0, 1, "from 0 to 1"),
-        (LOSSES, 1e-9, 1e9, "above 0"),
-    ):
-        for column in columns:
-            numbers = pd.to_numeric(table[column], errors="coerce")
-            wrong = table[column].notna() & ~numbers.between(lowest, highest)
-            if wrong.any():
-                found = f"{column} {table[column][wrong].iloc[0]} of {names[wrong].iloc[0]}"
-                raise _misfit(path, found, f"a number {allowed}, or none")
-    return table.astype({column: float for column in (*ACCURACIES, *LOSSES)})
+    for column, (lowest, highest, allowed) in FIGURES.items():
+        numbers = pd.to_numeric(table[column], errors="coerce")
+        wrong = table[column].notna() & ~numbers.between(lowest, highest)
+        if wrong.any():
+            found = f"{column} {table[column][wrong].iloc[0]} of {names[wrong].iloc[0]}"
+            raise _misfit(path, found, f"a number {allowed}, or none")
+    return table.astype(dict.fromkeys(FIGURES, float))
+
+
+def _require(path: Path) -> None:
+    if not path.exists():
+        raise UserError(f"{path}: not found; it is in git: run `git checkout {path}`")
 
 
 def _misfit(path: Path, found: str, allowed: str) -> UserError:
@@ -79,7 +80,6 @@ def _variants(read: dict[str, Any]) -> list[Variant]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        raise UserError(f"{path}: not found; it is in git: run `git checkout {path}`")
+    _require(path)
     read: dict[str, Any] = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     return read
