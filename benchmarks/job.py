@@ -7,7 +7,8 @@ only stage of its `dvc` (cold), and behind another training (warm: from the othe
 
 --against PATH: instead, the seconds here and in another checkout, for example of a former commit, by turns: of one
 forced stage, of six in one command, of the loop, and of the loop with a value that was tried before. --whole [N]: also
-of N runs of everything from nothing. `make repro` must have run in both.
+of N runs of everything from nothing. Every study has two seeds in both, whatever params.yaml says; everything is also
+run with the seeds that it says. `make repro` must have run in both.
 
 Everything runs in scratch clones of what is committed. --write keeps the tables in benchmarks/job.md.
 """
@@ -19,6 +20,8 @@ import statistics
 import sys
 import tempfile
 from pathlib import Path
+
+from ruamel.yaml import YAML
 
 from benchmarks import phases
 from benchmarks.checkouts import ROOT, Checkout
@@ -35,7 +38,9 @@ LOOP = ("dvc", "exp", "run", "-S", "activation=tanh", "-S", "epochs=2")
 FORMER = {"train-architectures": "train-architecture", "train-techniques": "train-technique",
           "train-penalties": "train-penalty"}  # fmt: skip
 FRONT = ("python", "-m", "stages.repro")  # what `make repro` of a former commit runs
-WHOLE, TRIED = "everything from nothing", "the loop, a value tried before"
+SEEDS = [0, 1]
+WHOLE, OWN = "everything from nothing, two seeds", "everything from nothing, params.yaml's seeds against two"
+LOOPING, TRIED = "the loop", "the loop, a value tried before"
 Column = tuple[str, tuple[str, ...]]  # whose checkout, and its command for stages
 
 
@@ -50,15 +55,18 @@ def breakdown(rounds: int) -> str:
     """Return the table of where the seconds go."""
     columns: dict[str, list[list[phases.Moment]]] = {"cold": [], "warm": [], "the loop": []}
     with tempfile.TemporaryDirectory() as scratch:
-        here = Checkout.clone(ROOT, Path(scratch, "here"))
-        here.run(*REPRO, *FORCED, STAGE, **FRESH)  # makes the MLflow store
-        loop = _loops(here)
+        here, looping = (Checkout.clone(ROOT, Path(scratch, name)) for name in ("here", "loop"))
+        give_seeds(here.folder / "params.yaml")
+        for checkout in (here, looping):
+            checkout.run(*REPRO, *FORCED, STAGE, **FRESH)  # makes the MLflow store
+        looping.run("git", "checkout", "--quiet", "HEAD", "--", ".")
+        loop = _loops(looping)
         for number in range(rounds):
             columns["cold"].append(sample(here, *REPRO, *FORCED, STAGE))
             columns["warm"].append(phases.after(sample(here, *REPRO, *FORCED, OTHER, STAGE), OTHER))
             if loop:
-                columns["the loop"].append(sample(here, *LOOP))
-                here.reset()
+                columns["the loop"].append(sample(looping, *LOOP))
+                looping.reset()
             print(f"round {number + 1}/{rounds}", file=sys.stderr)
     medians = {title: phases.seconds(middle(found)) for title, found in columns.items() if found}
     return phases.table(medians)
@@ -78,20 +86,35 @@ def against(path: Path, stages: list[str], rounds: int, whole: int) -> str:
     with tempfile.TemporaryDirectory() as scratch:
         sources = {"this": ROOT, "other": path}
         checkouts = {name: Checkout.clone(source, Path(scratch, name)) for name, source in sources.items()}
+        looping = {name: Checkout.clone(source, Path(scratch, f"{name}-loop")) for name, source in sources.items()}
+        for checkout in checkouts.values():
+            give_seeds(checkout.folder / "params.yaml")
         for name, front in columns:  # makes the MLflow stores
             _measure(checkouts[name], front, stages[0])
-        loops = all([_loops(checkout) for checkout in checkouts.values()])
-        measured = [stages[0], " ".join(stages), *(["the loop", TRIED] if loops else [])]
-        for what in [*measured * rounds, *[WHOLE] * whole]:
+        loops = all([_loops(checkout) for checkout in looping.values()])
+        measured = [stages[0], " ".join(stages), *([LOOPING, TRIED] if loops else [])]
+        for what in [*measured * rounds, *[WHOLE, OWN] * whole]:
             times = found.setdefault(what, {})
             turn = sum(map(len, times.values()))
             for column in columns if turn % 2 == 0 else columns[::-1]:
                 name, front = column
-                if what in ("the loop", TRIED) and front != REPRO:
+                if what in (LOOPING, TRIED) and front != REPRO:
                     continue
-                times.setdefault(column, []).append(_measure(checkouts[name], front, what))
+                at = looping if what in (LOOPING, TRIED) else checkouts
+                own = WHOLE if what == OWN and name == "other" else what
+                times.setdefault(column, []).append(_measure(at[name], front, own))
                 print(f"{what}: {name} by `{' '.join(front)}` {times[column][-1]:.1f} s", file=sys.stderr)
     return against_table(found, columns)
+
+
+def give_seeds(path: Path) -> None:
+    """Have a params.yaml give every study two seeds."""
+    yaml = YAML()
+    params = yaml.load(path)
+    for value in params.values():
+        if isinstance(value, dict) and "protocol" in value:
+            value["protocol"]["seeds"] = SEEDS
+    yaml.dump(params, path)
 
 
 def _loops(checkout: Checkout) -> bool:
@@ -104,10 +127,13 @@ def _loops(checkout: Checkout) -> bool:
 
 def _measure(checkout: Checkout, front: tuple[str, ...], what: str) -> float:
     """Return the seconds of forced stages, of the loop, or of everything."""
-    if what == WHOLE:
+    if what in (WHOLE, OWN):
         with tempfile.TemporaryDirectory() as folder:
-            began, ended = Checkout.clone(checkout.source, Path(folder, "whole"), outputs=False).run(*front)
-    elif what == "the loop":
+            clone = Checkout.clone(checkout.source, Path(folder, "whole"), outputs=False)
+            if what == WHOLE:
+                give_seeds(clone.folder / "params.yaml")
+            began, ended = clone.run(*front)
+    elif what == LOOPING:
         began, ended = checkout.run(*LOOP, **FRESH)
         checkout.reset()
     elif what == TRIED:
