@@ -47,6 +47,8 @@ class Cache:
         from mnist_mlp.training import networks
 
         path = self.path(seed)
+        if not path.is_file():  # a pipe of that name would be waited for
+            return None
         try:
             content = path.read_bytes()
             os.utime(path)

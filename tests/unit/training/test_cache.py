@@ -80,6 +80,15 @@ def test_a_damaged_file_is_absent(tmp_path, damage):
     assert kept.read(0)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no pipes that are files")
+def test_a_pipe_in_a_files_place_is_not_waited_for(tmp_path):
+    kept = make_cache(tmp_path)
+    os.mkfifo(kept.path(0))
+    assert kept.read(0) is None
+    kept.write(make_replicate())
+    assert kept.read(0)
+
+
 MATTERS = {
     "layers": [{"dense": 17}], "activation": "tanh", "optimizer": "sgd", "learning_rate": 0.1, "epochs": 3,
     "initializer": "he_normal", "scaling": "unit_columns", "validation": "held_out", "batch_size": 31,
