@@ -24,6 +24,7 @@ class Factory:
     Dense: type[keras.layers.Dense] = keras.layers.Dense
     Dropout: type[keras.layers.Layer] = keras.layers.Dropout
     BatchNormalization: type[keras.layers.Layer] = keras.layers.BatchNormalization
+    ActivityRegularization: type[keras.layers.Layer] = keras.layers.ActivityRegularization
 
     def __init__(self, network: Training, seed: int, classes: int):
         self.network, self.seed, self.classes = network, seed, classes
@@ -98,11 +99,11 @@ def _flatten(factory: Factory, layer: Any, number: int) -> keras.layers.Layer:
 
 
 def _activity_l1(factory: Factory, layer: Any, number: int) -> keras.layers.Layer:
-    return keras.layers.ActivityRegularization(l1=layer.weight, name=f"activity_l1_{number}")
+    return factory.ActivityRegularization(l1=layer.weight, name=f"activity_l1_{number}")
 
 
 def _activity_l2(factory: Factory, layer: Any, number: int) -> keras.layers.Layer:
-    return keras.layers.ActivityRegularization(l2=layer.weight, name=f"activity_l2_{number}")
+    return factory.ActivityRegularization(l2=layer.weight, name=f"activity_l2_{number}")
 
 
 MAKERS: dict[str, Callable[[Factory, Any, int], keras.layers.Layer]] = {

@@ -22,13 +22,13 @@ class Rows:
         """Return x as rows, one per image."""
         return cls(tf.reshape(x, [-1, int(np.prod(x.shape[1:]))]))
 
-    def total(self) -> tf.Tensor:
-        """Return each input's sum over the batch: [inputs]."""
-        return tf.reduce_sum(self.rows, 0)
+    def total(self, real: tf.Tensor) -> tf.Tensor:
+        """Return each input's sum over the batch: [inputs]. real: 1 for each row that counts, else 0, [n]."""
+        return tf.reduce_sum(real[:, None] * self.rows, 0)
 
-    def squares(self, mean: tf.Tensor) -> tf.Tensor:
+    def squares(self, mean: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
         """Return each input's sum of squared distances from its mean. mean: [inputs] -> [inputs]."""
-        return tf.reduce_sum(tf.square(self.rows - mean), 0)
+        return tf.reduce_sum(real[:, None] * tf.square(self.rows - mean), 0)
 
 
 @dataclass(frozen=True)
@@ -48,16 +48,16 @@ class Images:
     def lit(self) -> tf.Tensor:
         return self.rows[:, self.pixels.common :]
 
-    def total(self) -> tf.Tensor:
-        """Return each pixel's sum over the batch: [inputs]."""
-        return tf.concat([self.common.total(), self._by_pixel(self.lit)], 0)
+    def total(self, real: tf.Tensor) -> tf.Tensor:
+        """Return each pixel's sum over the batch: [inputs]. real: 1 for each image that counts, else 0, [n]."""
+        return tf.concat([self.common.total(real), self._by_pixel(real[:, None] * self.lit)], 0)
 
-    def squares(self, mean: tf.Tensor) -> tf.Tensor:
+    def squares(self, mean: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
         """Return each pixel's sum of squared distances from its mean. mean: [inputs] -> [inputs]."""
         common, rare = tf.split(mean, [self.pixels.common, self.pixels.rare])
-        dark = tf.cast(tf.shape(self.rows)[0], tf.float32) * tf.square(rare)  # were none lit
-        lit = self.lit * (self.lit - 2 * tf.gather(rare, tf.cast(self.numbers, tf.int32)))
-        return tf.concat([self.common.squares(common), dark + self._by_pixel(lit)], 0)
+        dark = tf.reduce_sum(real) * tf.square(rare)  # were none lit
+        lit = real[:, None] * self.lit * (self.lit - 2 * tf.gather(rare, tf.cast(self.numbers, tf.int32)))
+        return tf.concat([self.common.squares(common, real), dark + self._by_pixel(lit)], 0)
 
     def _by_pixel(self, values: tf.Tensor) -> tf.Tensor:
         """Return each rare pixel's sum over the images. values: [n, most], 0 where no pixel is lit."""

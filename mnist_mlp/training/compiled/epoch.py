@@ -1,7 +1,8 @@
 """The compiled epoch: a pure function of a replicate's state, which all replicates of a variant share.
 
-One XLA call: a loop over batches gathered from images that stay in memory, the last partial batch, the running training
-metrics and the validation.
+One XLA call: a loop over batches gathered from images that stay in memory, the running training metrics and the
+validation. The last batch is filled up to the size of the others: a program of its own would take a third as long again
+to compile.
 """
 
 import threading
@@ -28,6 +29,8 @@ State = tuple[list[Any], list[Any], list[Any]]  # trainable, non-trainable and t
 
 with silence():
     tf.config.list_logical_devices()  # starts TensorFlow
+# What XLA compiles is as it was; rewriting the few calls around it takes a fifth of the compilation's time.
+tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
 class CompiledEngine:
@@ -63,7 +66,7 @@ class CompiledEngine:
     def probabilities(self, state: State, images: list[tf.Tensor]) -> np.ndarray:
         """Return class probabilities, float32 [n, classes]. images: `test` or `all_train`, or a part of one."""
         count = len(images[0])
-        parts = (_filled(_part(images, slice(start, start + CHUNK))) for start in range(0, count, CHUNK))
+        parts = (_filled(_part(images, slice(start, start + CHUNK)), CHUNK) for start in range(0, count, CHUNK))
         return np.concatenate([self.predict(state, part).numpy() for part in parts])[:count]
 
     def _bring_images(self) -> None:
@@ -90,39 +93,36 @@ class CompiledEngine:
         self.probabilities(self.state_of(self.network), _part(self.test, slice(CHUNK)))
 
     def _epoch(self, state, images, labels, val_images, val_labels, order):
-        def step(start, size, state, sums):
-            rows = tf.reshape(tf.slice(order, [start], [size]), [size])
-            state, batch_sums = self._step(state, [tf.gather(part, rows) for part in images], tf.gather(labels, rows))
+        def step(numbers, real, state, sums):
+            *batch, known = (tf.gather(part, *numbers) for part in (*images, labels))
+            state, batch_sums = self._step(state, batch, known, real)
             return state, sums + batch_sums
 
-        count, size = order.shape[0], self.variant.batch_size
-        state, sums = loop(count, size, step, state, tf.zeros(3))
+        state, sums = loop([order], self.variant.batch_size, step, state, tf.zeros(3))
 
-        def score(start, size, state, sums):
-            *chunk, known = [tf.slice(part, [start, *[0] * (part.shape.rank - 1)], [size, *part.shape[1:]])
-                             for part in (*val_images, val_labels)]  # fmt: skip
-            probabilities, _ = self.network.stateless_call(*state[:2], chunk, training=False)
-            return state, sums + size * _loss_and_accuracy(known, probabilities)
+        def score(chunk, real, state, sums):
+            *images, known = chunk
+            probabilities, _ = self.network.stateless_call(*state[:2], [*images, real], training=False)
+            return state, sums + tf.reduce_sum(real) * _loss_and_accuracy(known, probabilities, real)
 
-        validated = val_labels.shape[0]
-        _, val_sums = loop(validated, CHUNK, score, state, tf.zeros(2))
-        return state, tf.concat([sums / count, val_sums / validated], 0)
+        _, val_sums = loop([*val_images, val_labels], CHUNK, score, state, tf.zeros(2))
+        return state, tf.concat([sums / order.shape[0], val_sums / val_labels.shape[0]], 0)
 
-    def _step(self, state, images, labels):
+    def _step(self, state, images, labels, real):
         trainable, other, slots = state
         with tf.GradientTape() as tape:
             tape.watch(trainable)
             probabilities, other, penalties = self.network.stateless_call(
-                trainable, other, images, training=True, return_losses=True
+                trainable, other, [*images, real], training=True, return_losses=True
             )
-            figures = _loss_and_accuracy(labels, probabilities)
+            figures = _loss_and_accuracy(labels, probabilities, real)
             penalty = tf.add_n(penalties) if penalties else tf.constant(0.0)
             total = figures[0] + penalty
         trainable, slots = self.optimizer.stateless_apply(slots, tape.gradient(total, trainable), trainable)
-        return (trainable, other, slots), labels.shape[0] * tf.concat([figures, [penalty]], 0)
+        return (trainable, other, slots), tf.reduce_sum(real) * tf.concat([figures, [penalty]], 0)
 
     def _predict(self, state, images):
-        return self.network.stateless_call(*state[:2], images, training=False)[0]
+        return self.network.stateless_call(*state[:2], [*images, tf.ones(CHUNK)], training=False)[0]
 
 
 class CompiledReplicate:
@@ -207,29 +207,33 @@ def _part(images: list[tf.Tensor], rows: slice) -> list[tf.Tensor]:
     return [part[rows] for part in images]
 
 
-def _filled(images: list[tf.Tensor]) -> list[tf.Tensor]:
-    """Return at most CHUNK images filled up with dark ones to CHUNK."""
-    missing = CHUNK - len(images[0])
-    return [tf.pad(part, [[0, missing]] + [[0, 0]] * (part.shape.rank - 1)) for part in images] if missing else images
+def _filled(tensors: Sequence[tf.Tensor], size: int) -> Sequence[tf.Tensor]:
+    """Return tensors [n, ...] filled up with zeros to a multiple of `size`: as images, with dark ones."""
+    missing = -tensors[0].shape[0] % size
+    return [tf.pad(each, [[0, missing]] + [[0, 0]] * (each.shape.rank - 1)) for each in tensors] if missing else tensors
 
 
 def _first_kernel(variables: Sequence[keras.Variable]) -> int:
     return next(i for i, variable in enumerate(variables) if networks.weight_key(variable) == "dense_1/kernel")
 
 
-def loop(count: int, size: int, body: Callable[..., Any], state: Any, sums: Any) -> Any:
-    """Run body over [0, count) in steps of `size`; the last one is smaller if `size` doesn't divide `count`."""
-    full = count // size
+def loop(tensors: Sequence[tf.Tensor], size: int, body: Callable[..., Any], state: Any, sums: Any) -> Any:
+    """Run body over tensors [n, ...], `size` rows at a time; the last rows are filled up with zeros.
+
+    body: called with the rows, 1.0 for each of them or 0.0 for what fills them up, state and sums."""
+    count = tensors[0].shape[0]
+    steps, filled = -(-count // size), _filled(tensors, size)
 
     def advance(i: Any, state: Any, sums: Any) -> Any:
-        return (i + 1, *body(i * size, size, state, sums))
+        start, places = i * size, tf.range(size)
+        rows = [tf.slice(each, [start, *[0] * (each.shape.rank - 1)], [size, *each.shape[1:]]) for each in filled]
+        return (i + 1, *body(rows, tf.cast(start + places < count, tf.float32), state, sums))
 
-    if full:
-        _, state, sums = tf.while_loop(lambda i, *_: i < full, advance, (0, state, sums), maximum_iterations=full)
-    return body(full * size, count % size, state, sums) if count % size else (state, sums)
+    _, state, sums = tf.while_loop(lambda i, *_: i < steps, advance, (0, state, sums), maximum_iterations=steps)
+    return state, sums
 
 
-def _loss_and_accuracy(labels: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
-    loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(labels, probabilities))
+def _loss_and_accuracy(labels: tf.Tensor, probabilities: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
+    losses = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
     hits = tf.equal(tf.argmax(probabilities, -1, output_type=tf.int32), tf.cast(labels, tf.int32))
-    return tf.stack([loss, tf.reduce_mean(tf.cast(hits, tf.float32))])
+    return tf.reduce_sum(real * tf.stack([losses, tf.cast(hits, tf.float32)]), 1) / tf.reduce_sum(real)

@@ -87,27 +87,42 @@ def _word(value: int) -> tf.Tensor:
 class FastBatchNorm(keras.layers.BatchNormalization):
     """Keras's batch normalization over the last axis, its sums ordered as XLA makes quick: batch first, then rest."""
 
-    def call(self, x, training=False, mask=None):
-        del mask
+    def call(self, x, real, training=False):
         batch = Rows.of(x)
-        scale, shift = self.by_input(batch, _columns(np.arange(batch.rows.shape[1]), x.shape[-1]), training)
+        scale, shift = self.by_input(batch, _columns(np.arange(batch.rows.shape[1]), x.shape[-1]), training, real)
         return tf.reshape(batch.rows * scale + shift, tf.shape(x))
 
-    def by_input(self, batch: Rows | Images, columns: np.ndarray | None, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+    def by_input(
+        self, batch: Rows | Images, columns: np.ndarray | None, training: bool, real: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Return what each input is multiplied by and what is added, [inputs] both. columns: as _columns returns them.
 
-        Training takes the batch's statistics and moves the moving ones; otherwise the moving ones count."""
+        Training takes the batch's statistics and moves the moving ones; otherwise the moving ones count. real: 1 for
+        each image that counts in the batch's statistics, else 0, [n]."""
         if not training:
             mean, variance = tf.convert_to_tensor(self.moving_mean), tf.convert_to_tensor(self.moving_variance)
         else:
             inputs = 1 if columns is None else len(columns) // self.gamma.shape[0]  # of a feature
-            count = tf.cast(tf.shape(batch.rows)[0] * inputs, tf.float32)
-            mean = _sums(batch.total(), columns) / count
-            variance = _sums(batch.squares(_spread(mean, columns)), columns) / count
+            count = tf.reduce_sum(real) * inputs
+            mean = _sums(batch.total(real), columns) / count
+            variance = _sums(batch.squares(_spread(mean, columns), real), columns) / count
             for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
                 moving.assign(moving * self.momentum + now * (1.0 - self.momentum))
         scale = tf.convert_to_tensor(self.gamma) * tf.math.rsqrt(variance + self.epsilon)
         return _spread(scale, columns), _spread(tf.convert_to_tensor(self.beta) - mean * scale, columns)
+
+
+class FastActivityRegularization(keras.layers.Layer):
+    """Keras's penalty on what passes through, per image that counts."""
+
+    def __init__(self, l1: float = 0.0, l2: float = 0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.penalty = keras.regularizers.L1L2(l1, l2)
+
+    def call(self, x, real):
+        counted = x * tf.reshape(real, [-1] + [1] * (len(x.shape) - 1))
+        self.add_loss(self.penalty(counted) / tf.reduce_sum(real))
+        return x
 
 
 def _columns(inputs: np.ndarray, features: int) -> np.ndarray | None:
@@ -167,9 +182,9 @@ class NormalizedDense(keras.layers.Layer):
         self.dense.build((shape[0], inputs))
         self.columns = _columns(order, features)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs, real, training=False):
         batch = Images(self.pixels, *inputs) if len(inputs) > 1 else Rows.of(*inputs)
-        scale, shift = self.norm.by_input(batch, self.columns, training)
+        scale, shift = self.norm.by_input(batch, self.columns, training, real)
         kernels = self.dense.kernels
         sizes = [kernel.shape[0] for kernel in kernels]
         scales, shifts = tf.split(scale, sizes), tf.split(shift, sizes)

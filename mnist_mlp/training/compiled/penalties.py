@@ -6,7 +6,8 @@ from mnist_mlp.config import Variant
 from mnist_mlp.training.backend import keras, tf
 from mnist_mlp.training.compiled.compiling import compiled
 from mnist_mlp.training.compiled.epoch import image_tensors, loop, order_tensor, pixels_for
-from mnist_mlp.training.networks import Factory, input_penalties, layers_of
+from mnist_mlp.training.compiled.networks import FastFactory
+from mnist_mlp.training.networks import input_penalties, layers_of
 from mnist_mlp.training.splits import Splits
 
 
@@ -18,19 +19,20 @@ def last_epoch(variant: Variant, splits: Splits, seeds: list[int]) -> list[float
     pixels, images = pixels_for(variant, splits), splits.train[0]
     rows = image_tensors(images, pixels)[0]
     x = inputs = keras.Input(rows.shape[1:])
-    factory, layers = Factory(variant, seeds[0], splits.classes), layers_of(variant)
+    real = keras.Input(())
+    factory, layers = FastFactory(variant, seeds[0], splits.classes, real), layers_of(variant)
     flattened = len(layers) - len(variant.layers)  # 1 if the image is flattened first
     for layer in layers[: flattened + len(input_penalties(variant))]:
         x = factory.apply(layer, x)
-    ahead = keras.Model(inputs, x)
+    ahead = keras.Model([inputs, real], x)
 
     def epoch(rows, order):
-        def step(start, size, state, sums):
-            batch = tf.gather(rows, tf.reshape(tf.slice(order, [start], [size]), [size]))
+        def step(numbers, real, state, sums):
+            batch = [tf.gather(rows, *numbers), real]
             penalties = ahead.stateless_call([], [], batch, return_losses=True)[2]
-            return state, sums + size * tf.concat([tf.zeros(2), [tf.add_n(penalties)]], 0)
+            return state, sums + tf.reduce_sum(real) * tf.concat([tf.zeros(2), [tf.add_n(penalties)]], 0)
 
-        return loop(order.shape[0], variant.batch_size, step, (), tf.zeros(3))[1] / order.shape[0]
+        return loop([order], variant.batch_size, step, (), tf.zeros(3))[1] / order.shape[0]
 
     run = compiled(epoch)
     return [float(np.asarray(run(rows, order_tensor(seed, variant.epochs, len(images))))[2]) for seed in seeds]

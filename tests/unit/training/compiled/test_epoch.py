@@ -80,6 +80,16 @@ def test_images_of_another_size_and_three_classes_are_trained_on(ahead, image):
     check_against_fit(variant, splits)
 
 
+def test_a_last_batch_that_is_smaller_needs_no_program_of_its_own(monkeypatch):
+    from mnist_mlp.training.compiled import epoch
+
+    traced, step = [], epoch.CompiledEngine._step
+    monkeypatch.setattr(epoch.CompiledEngine, "_step", lambda self, *parts: traced.append(parts) or step(self, *parts))
+    variant = make_variant(seeds=[0], layers=[{"dense": 4}], batch_size=32)
+    epoch.CompiledEngine(variant, make_splits(variant, n=100))
+    assert len(traced) == 1
+
+
 @pytest.mark.slow
 def test_predictions_of_any_number_of_images_are_traced_once(monkeypatch):
     """TensorFlow warns of functions that are traced for one shape after another."""
