@@ -3,13 +3,15 @@
 study: the trainings of `techniques`, one seed each, by `dvc repro` and by JOBS=2, which must give the same bytes. On
 MNIST, where a source of it answers.
 overhead: a stage on a warm worker, against `dvc repro --single-item` by hand.
-variants: the pipeline on generated one-epoch variants of the sample, by numbers of them and of workers (0: none);
-then a `dvc repro` that finds nothing to do, and one after a change to one variant.
+variants: the pipeline on generated one-epoch variants of the sample, by their number, by `dvc repro` and with workers;
+then a `dvc repro` that finds nothing to do, and one after a change to one variant. Hours: with --write, rows that are
+measured stay, so --counts and --jobs may go through the table in parts.
 All in scratch clones of the committed checkout. --write keeps the tables in benchmarks/scaling.md, each till it is
 measured again.
 """
 
 import argparse
+import contextlib
 import os
 import platform
 import re
@@ -18,18 +20,27 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
+import psutil
 from ruamel.yaml import YAML
+
+from mnist_mlp.machine import cpu
 
 ROOT = Path(__file__).parents[1]
 REPORT = ROOT / "benchmarks/scaling.md"
 STARTED, ENDED = re.compile(r"(?:Running stage '|^)(train-[\w@-]+)(?:'|  started)"), re.compile(r"^\[\d+/\d+\] (\S+)  ")
 OTHERS = {"techniques": ("none", "relu"), "penalties": ("l2-1e-3", "relu")}
 Lines = list[tuple[float, str]]
+VARIANTS = "## By number of variants and workers"
+COLUMNS = ("variants", "by", "all, s", "before the first training, s", "a training every, s", "evaluate, s",
+           "compare, s", "after the last stage, s", "nothing to do, s", "one changed, s", "largest process, MB",
+           "MLflow's table, s", "dvc.lock, lines", "comparison.html, KB")  # fmt: skip
+HEAD = [f"| {' | '.join(COLUMNS)} |", "|" + " --- |" * len(COLUMNS)]
 
 
 def clone(folder: Path) -> Path:
@@ -57,8 +68,7 @@ def change(folder: Path, study: str, protocol: dict, levels: list[list[str]] | N
 
 def declare(folder: Path, count: int, units: int = 0) -> None:
     """Have params.yaml declare `count` variants; units: added to the first one's width, which changes it alone."""
-    yaml, path = YAML(typ="safe", pure=True), folder / "params.yaml"
-    yaml.default_flow_style = False  # addresses in a flow list are no YAML to DVC
+    yaml, path = YAML(), folder / "params.yaml"
     params = yaml.load(path)
     params |= {"dataset": "mnist-sample", "epochs": 1, "seeds": [0]}
     for study in ("architectures", *OTHERS):
@@ -70,6 +80,29 @@ def declare(folder: Path, count: int, units: int = 0) -> None:
         for i in range(count - len(OTHERS))
     }
     yaml.dump(params, path)
+
+
+class Memory(threading.Thread):
+    """Watch, while the block works, how many bytes the largest process takes that works in a folder."""
+
+    def __init__(self, folder: Path):
+        super().__init__(daemon=True)
+        self.folder, self.largest, self.ended = folder, 0, threading.Event()
+
+    def __enter__(self) -> "Memory":
+        self.start()
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        self.ended.set()
+        self.join()
+
+    def run(self) -> None:
+        while not self.ended.wait(1):
+            for process in psutil.process_iter():
+                with contextlib.suppress(psutil.Error):
+                    if Path(process.cwd()).is_relative_to(self.folder):
+                        self.largest = max(self.largest, process.memory_info().rss)
 
 
 def run(folder: Path, *command: str) -> Lines:
@@ -149,24 +182,46 @@ def measure_overhead(scratch: Path) -> str:
     ])  # fmt: skip
 
 
-def measure_variants(scratch: Path, counts: list[int], workers: list[int]) -> str:
-    columns = ("variants", "workers", "all, s", "before the first training, s", "a training every, s", "evaluate, s",
-               "compare, s", "after the last stage, s", "nothing to do, s", "one changed, s", "dvc.lock, lines",
-               "comparison.html, KB")  # fmt: skip
-    rows = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
+def measure_variants(scratch: Path, counts: list[int], workers: list[int]) -> Iterator[str]:
+    """Yield the section after each measured row, with the rows of the report that it doesn't replace."""
+    rows = _kept()
     for count in counts:
         for jobs in workers:
             folder = clone(scratch / f"variants-{count}-{jobs}")
-            declare(folder, count)
-            cells = [count, jobs, *_parts(repro(folder, jobs)), repro(folder, 0)[-1][0]]
-            declare(folder, count, units=1)
-            cells += [repro(folder, 0)[-1][0], (folder / "dvc.lock").read_bytes().count(b"\n")]
-            cells += [(folder / "reports/comparison.html").stat().st_size // 1000]
-            rows.append("| " + " | ".join(f"{c:,.1f}" if isinstance(c, float) else f"{c:,}" for c in cells) + " |")
-            print(rows[-1], flush=True)
+            with Memory(folder) as memory:
+                declare(folder, count)
+                cells = [*_parts(repro(folder, jobs)), repro(folder, 0)[-1][0]]
+                declare(folder, count, units=1)
+                cells.append(repro(folder, 0)[-1][0])
+            lock, page = (folder / name for name in ("dvc.lock", "reports/comparison.html"))
+            cells += [memory.largest // 10**6, _table_seconds(folder)]
+            cells += [lock.read_bytes().count(b"\n"), page.stat().st_size // 1000]
+            by = f"JOBS={jobs}" if jobs else "`dvc repro`"
+            words = [f"{count:,}", by, *(f"{c:,.1f}" if isinstance(c, float) else f"{c:,}" for c in cells)]
+            rows[count, by] = f"| {' | '.join(words)} |"
+            print(rows[count, by], flush=True)
             shutil.rmtree(folder)
-    return "\n".join(["## By number of variants and workers", "", "Generated variants of an epoch, on the sample; "
-                      "0 workers: `dvc repro`.", "", *rows])  # fmt: skip
+            note = f"Generated variants of an epoch, on the sample. {cpu()}."
+            yield "\n".join([VARIANTS, "", note, "", *HEAD, *(rows[key] for key in sorted(rows))])
+
+
+def _kept() -> dict[tuple[int, str], str]:
+    """Return the rows of the report's table of variants, by number and way; none if its columns are others."""
+    text = REPORT.read_text() if REPORT.exists() else ""
+    table = text.partition("\n".join(HEAD))[2].partition("\n## ")[0]
+    found = re.finditer(r"^\| ([\d,]+) \| ([^|]+) \|.*\|$", table, re.MULTILINE)
+    return {(int(row[1].replace(",", "")), row[2]): row[0] for row in found}
+
+
+def _table_seconds(folder: Path) -> float:
+    """Return the seconds until MLflow's store has answered with the runs that its table shows first."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{folder}/mlruns/mlflow.db")
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    began = time.monotonic()
+    client.search_runs(experiments, max_results=100)
+    return time.monotonic() - began
 
 
 def _parts(lines: Lines) -> tuple[float, ...]:
@@ -188,15 +243,15 @@ def _parts(lines: Lines) -> tuple[float, ...]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="*", help="study, overhead, variants; by default all of them")
-    parser.add_argument("--counts", type=int, nargs="+", default=[50, 125, 250, 500], help="numbers of variants")
-    parser.add_argument("--jobs", type=int, nargs="+", default=[1, 2], help="numbers of workers")
+    parser.add_argument("--counts", type=int, nargs="+", default=[58, 200, 500, 1000], help="numbers of variants")
+    parser.add_argument("--jobs", type=int, nargs="+", default=[2, 0], help="numbers of workers; 0: `dvc repro`")
     parser.add_argument("--epochs", type=int, help="of the study, instead of its own")
     parser.add_argument("--write", action="store_true", help="keep the tables in benchmarks/scaling.md")
     arguments = parser.parse_args()
     measures = {
-        "study": lambda scratch: measure_study(scratch, arguments.epochs),
-        "overhead": measure_overhead,
-        "variants": lambda scratch: measure_variants(scratch, sorted(arguments.counts), arguments.jobs),
+        "study": lambda scratch: [measure_study(scratch, arguments.epochs)],
+        "overhead": lambda scratch: [measure_overhead(scratch)],
+        "variants": lambda scratch: measure_variants(scratch, arguments.counts, arguments.jobs),
     }
     if unknown := set(arguments.what) - set(measures):
         parser.error(f"{', '.join(unknown)}: not among {', '.join(measures)}")
@@ -205,13 +260,18 @@ def main() -> None:
     note = f"Seconds as measured by `python -m benchmarks.scaling --write` on {cores} cores ({platform.machine()})."
     for name in arguments.what or measures:
         with tempfile.TemporaryDirectory() as scratch:
-            section = measures[name](Path(scratch))
+            for section in measures[name](Path(scratch)):
+                if arguments.write:
+                    write(f"{title}\n\n{note}", section)
         print(section)
-        if arguments.write:
-            text = REPORT.read_text() if REPORT.exists() else ""
-            known = {part.partition("\n")[0]: part for part in re.split(r"^(?=## )", text, flags=re.MULTILINE)[1:]}
-            known[section.partition("\n")[0]] = section
-            REPORT.write_text("\n\n".join([title, note, *(part.strip() for part in known.values())]) + "\n")
+
+
+def write(head: str, section: str) -> None:
+    """Put a section into benchmarks/scaling.md in the place of the one of that title."""
+    text = REPORT.read_text() if REPORT.exists() else ""
+    known = {part.partition("\n")[0]: part for part in re.split(r"^(?=## )", text, flags=re.MULTILINE)[1:]}
+    known[section.partition("\n")[0]] = section
+    REPORT.write_text("\n\n".join([head, *(part.strip() for part in known.values())]) + "\n")
 
 
 if __name__ == "__main__":
