@@ -5,11 +5,25 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
 FOREIGN = ("DVC_", "MLFLOW_", "MNIST_", "PYTHON", "VIRTUAL_ENV")  # variables of this process that commands don't see
+
+
+@contextmanager
+def edited(path: Path) -> Iterator[Any]:
+    """Yield what a YAML file holds; once the block ends, the file holds what the block made of it."""
+    yaml = YAML()
+    content = yaml.load(path)
+    yield content
+    yaml.dump(content, path)
 
 
 @dataclass(frozen=True)

@@ -14,18 +14,16 @@ Everything runs in scratch clones of what is committed. --write keeps the tables
 """
 
 import argparse
-import os
 import re
 import statistics
 import sys
 import tempfile
 from pathlib import Path
 
-from ruamel.yaml import YAML
-
-from benchmarks import phases
-from benchmarks.checkouts import ROOT, Checkout
+from benchmarks import phases, reports
+from benchmarks.checkouts import ROOT, Checkout, edited
 from mnist_mlp.machine import cpu
+from mnist_mlp.training.environment import CORES
 
 REPORT = ROOT / "benchmarks/job.md"
 SAMPLER = ROOT / "benchmarks/sampler"
@@ -38,7 +36,6 @@ LOOP = ("dvc", "exp", "run", "-S", "activation=tanh", "-S", "epochs=2")
 FORMER = {"train-architectures": "train-architecture", "train-techniques": "train-technique",
           "train-penalties": "train-penalty"}  # fmt: skip
 FRONT = ("python", "-m", "stages.repro")  # what `make repro` of a former commit runs
-SEEDS = [0, 1]
 WHOLE, OWN = "everything from nothing, two seeds", "everything from nothing, params.yaml's seeds against two"
 LOOPING, TRIED = "the loop", "the loop, a value tried before"
 Column = tuple[str, tuple[str, ...]]  # whose checkout, and its command for stages
@@ -59,7 +56,6 @@ def breakdown(rounds: int) -> str:
         give_seeds(here.folder / "params.yaml")
         for checkout in (here, looping):
             checkout.run(*REPRO, *FORCED, STAGE, **FRESH)  # makes the MLflow store
-        looping.run("git", "checkout", "--quiet", "HEAD", "--", ".")
         loop = _loops(looping)
         for number in range(rounds):
             columns["cold"].append(sample(here, *REPRO, *FORCED, STAGE))
@@ -91,6 +87,8 @@ def against(path: Path, stages: list[str], rounds: int, whole: int) -> str:
             give_seeds(checkout.folder / "params.yaml")
         for name, front in columns:  # makes the MLflow stores
             _measure(checkouts[name], front, stages[0])
+        for checkout in looping.values():
+            _measure(checkout, REPRO, stages[0])
         loops = all([_loops(checkout) for checkout in looping.values()])
         measured = [stages[0], " ".join(stages), *([LOOPING, TRIED] if loops else [])]
         for what in [*measured * rounds, *[WHOLE, OWN] * whole]:
@@ -109,12 +107,10 @@ def against(path: Path, stages: list[str], rounds: int, whole: int) -> str:
 
 def give_seeds(path: Path) -> None:
     """Have a params.yaml give every study two seeds."""
-    yaml = YAML()
-    params = yaml.load(path)
-    for value in params.values():
-        if isinstance(value, dict) and "protocol" in value:
-            value["protocol"]["seeds"] = SEEDS
-    yaml.dump(params, path)
+    with edited(path) as params:
+        for value in params.values():
+            if isinstance(value, dict) and "protocol" in value:
+                value["protocol"]["seeds"] = [0, 1]
 
 
 def _loops(checkout: Checkout) -> bool:
@@ -174,11 +170,7 @@ def against_table(found: dict[str, dict[Column, list[float]]], columns: list[Col
 
 def write(title: str, about: str, found: str) -> None:
     """Put a section into benchmarks/job.md in the place of the one of that title."""
-    text = REPORT.read_text() if REPORT.exists() else "# Where the seconds go\n"
-    head, *sections = re.split(r"^(?=## )", text, flags=re.MULTILINE)
-    known = {section.partition("\n")[0]: section for section in sections}
-    known[f"## {title}"] = f"## {title}\n\n{about}\n\n{found}\n"
-    REPORT.write_text("\n\n".join(part.strip() for part in [head, *known.values()]) + "\n")
+    reports.keep(REPORT, "# Where the seconds go", f"## {title}\n\n{about}\n\n{found}\n")
 
 
 def main() -> None:
@@ -189,8 +181,7 @@ def main() -> None:
     parser.add_argument("--whole", type=int, nargs="?", const=1, default=0, metavar="N", help="with --against")
     parser.add_argument("--write", action="store_true", help="keep the table in benchmarks/job.md")
     arguments = parser.parse_args()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    on = f"on {cores} cores ({cpu()})"
+    on = f"on {CORES} cores ({cpu()})"
     if arguments.against:
         title, option = "Against another checkout", " --against PATH"
         found = against(arguments.against.resolve(), list(arguments.stages), arguments.rounds, arguments.whole)

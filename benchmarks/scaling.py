@@ -29,7 +29,10 @@ from pathlib import Path
 import psutil
 from ruamel.yaml import YAML
 
+from benchmarks import reports
+from benchmarks.checkouts import edited
 from mnist_mlp.machine import cpu
+from mnist_mlp.training.environment import CORES
 
 ROOT = Path(__file__).parents[1]
 REPORT = ROOT / "benchmarks/scaling.md"
@@ -57,29 +60,25 @@ def keep(study: dict, *levels: Sequence[str]) -> None:
 
 def change(folder: Path, study: str, protocol: dict, levels: list[list[str]] | None = None, **params: object) -> None:
     """Have params.yaml give a study this protocol and, of its factors, only these levels."""
-    yaml, path = YAML(), folder / "params.yaml"
-    found = yaml.load(path)
-    found.update(params)
-    found[study]["protocol"].update(protocol)
-    if levels:
-        keep(found[study], *levels)
-    yaml.dump(found, path)
+    with edited(folder / "params.yaml") as found:
+        found.update(params)
+        found[study]["protocol"].update(protocol)
+        if levels:
+            keep(found[study], *levels)
 
 
 def declare(folder: Path, count: int, units: int = 0) -> None:
     """Have params.yaml declare `count` variants; units: added to the first one's width, which changes it alone."""
-    yaml, path = YAML(), folder / "params.yaml"
-    params = yaml.load(path)
-    params |= {"dataset": "mnist-sample", "epochs": 1, "seeds": [0]}
-    for study in ("architectures", *OTHERS):
-        params[study]["protocol"] |= {"epochs": 1, "seeds": [0], "batch_size": 128}
-    for study, kept in OTHERS.items():
-        keep(params[study], *([level] for level in kept))
-    params["architectures"]["variants"] = {
-        f"dense{i}": {"activation": "relu", "optimizer": "adam", "layers": [{"dense": 16 + i + units * (i == 0)}]}
-        for i in range(count - len(OTHERS))
-    }
-    yaml.dump(params, path)
+    with edited(folder / "params.yaml") as params:
+        params |= {"dataset": "mnist-sample", "epochs": 1, "seeds": [0]}
+        for study in ("architectures", *OTHERS):
+            params[study]["protocol"] |= {"epochs": 1, "seeds": [0], "batch_size": 128}
+        for study, kept in OTHERS.items():
+            keep(params[study], *([level] for level in kept))
+        params["architectures"]["variants"] = {
+            f"dense{i}": {"activation": "relu", "optimizer": "adam", "layers": [{"dense": 16 + i + units * (i == 0)}]}
+            for i in range(count - len(OTHERS))
+        }
 
 
 class Memory(threading.Thread):
@@ -255,23 +254,14 @@ def main() -> None:
     }
     if unknown := set(arguments.what) - set(measures):
         parser.error(f"{', '.join(unknown)}: not among {', '.join(measures)}")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     title = "# The pipeline on Dask's workers"
-    note = f"Seconds as measured by `python -m benchmarks.scaling --write` on {cores} cores ({platform.machine()})."
+    note = f"Seconds as measured by `python -m benchmarks.scaling --write` on {CORES} cores ({platform.machine()})."
     for name in arguments.what or measures:
         with tempfile.TemporaryDirectory() as scratch:
             for section in measures[name](Path(scratch)):
                 if arguments.write:
-                    write(f"{title}\n\n{note}", section)
+                    reports.keep(REPORT, f"{title}\n\n{note}", section)
         print(section)
-
-
-def write(head: str, section: str) -> None:
-    """Put a section into benchmarks/scaling.md in the place of the one of that title."""
-    text = REPORT.read_text() if REPORT.exists() else ""
-    known = {part.partition("\n")[0]: part for part in re.split(r"^(?=## )", text, flags=re.MULTILINE)[1:]}
-    known[section.partition("\n")[0]] = section
-    REPORT.write_text("\n\n".join([head, *(part.strip() for part in known.values())]) + "\n")
 
 
 if __name__ == "__main__":

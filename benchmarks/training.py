@@ -17,6 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from mnist_mlp.machine import cpu
+from mnist_mlp.training.environment import CORES
 
 CASES = {
     "model2": ("architectures", "model2"),
@@ -148,9 +149,8 @@ def main() -> None:
     found = table(arguments.rounds)
     print(found)
     if arguments.write:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         command = f"python -m benchmarks.training --rounds {arguments.rounds} --write"
-        about = f"`{command}` on {cores} cores ({cpu()}), medians over epochs.\n\n"
+        about = f"`{command}` on {CORES} cores ({cpu()}), medians over epochs.\n\n"
         Path("benchmarks/training.md").write_text("# Training against `model.fit`\n\n" + about + found + "\n\n" + NOTE)
 
 

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from benchmarks import scaling
+from benchmarks import reports, scaling
 from mnist_mlp import config
 from tests.helpers.params import ROOT
 
@@ -27,8 +27,10 @@ def test_measured_rows_stay_till_they_are_measured_again(tmp_path, monkeypatch):
     monkeypatch.setattr(scaling, "REPORT", tmp_path / "scaling.md")
     assert scaling._kept() == {}
     rows = {(58, "JOBS=2"): "| 58 | JOBS=2 | 1.0 |", (1000, "`dvc repro`"): "| 1,000 | `dvc repro` | 2.0 |"}
-    scaling.write("# Title", "\n".join([scaling.VARIANTS, "", "Note.", "", *scaling.HEAD, *rows.values()]))
-    scaling.write("# Title", "## Another\n\n| 7 | `dvc repro` | 3.0 |")
+    reports.keep(
+        scaling.REPORT, "# Title", "\n".join([scaling.VARIANTS, "", "Note.", "", *scaling.HEAD, *rows.values()])
+    )
+    reports.keep(scaling.REPORT, "# Title", "## Another\n\n| 7 | `dvc repro` | 3.0 |")
     assert scaling._kept() == rows
     monkeypatch.setattr(scaling, "HEAD", ["| other |"])
     assert scaling._kept() == {}
