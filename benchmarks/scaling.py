@@ -15,6 +15,7 @@ import contextlib
 import os
 import platform
 import re
+import shlex
 import shutil
 import statistics
 import subprocess
@@ -42,7 +43,7 @@ Lines = list[tuple[float, str]]
 VARIANTS = "## By number of variants and workers"
 COLUMNS = ("variants", "by", "all, s", "before the first training, s", "a training every, s", "evaluate, s",
            "compare, s", "after the last stage, s", "nothing to do, s", "one changed, s", "largest process, MB",
-           "MLflow's table, s", "dvc.lock, lines", "comparison.html, KB")  # fmt: skip
+           "MLflow's table, ms", "dvc.lock, lines", "comparison.html, KB", "CPU")  # fmt: skip
 HEAD = [f"| {' | '.join(COLUMNS)} |", "|" + " --- |" * len(COLUMNS)]
 
 
@@ -115,7 +116,7 @@ def run(folder: Path, *command: str) -> Lines:
         for line in process.stdout:
             lines.append((time.monotonic() - began, line))
     if process.returncode:
-        sys.exit("".join(line for _, line in lines[-20:]))
+        sys.exit("".join(line for _, line in lines[-20:]) + f"{shlex.join(command)} failed; {folder} stays as it is")
     return [*lines, (time.monotonic() - began, "")]
 
 
@@ -193,14 +194,14 @@ def measure_variants(scratch: Path, counts: list[int], workers: list[int]) -> It
                 declare(folder, count, units=1)
                 cells.append(repro(folder, 0)[-1][0])
             lock, page = (folder / name for name in ("dvc.lock", "reports/comparison.html"))
-            cells += [memory.largest // 10**6, _table_seconds(folder)]
+            cells += [memory.largest // 10**6, round(1000 * _table_seconds(folder))]
             cells += [lock.read_bytes().count(b"\n"), page.stat().st_size // 1000]
             by = f"JOBS={jobs}" if jobs else "`dvc repro`"
-            words = [f"{count:,}", by, *(f"{c:,.1f}" if isinstance(c, float) else f"{c:,}" for c in cells)]
+            words = [f"{count:,}", by, *(f"{c:,.1f}" if isinstance(c, float) else f"{c:,}" for c in cells), cpu()]
             rows[count, by] = f"| {' | '.join(words)} |"
             print(rows[count, by], flush=True)
             shutil.rmtree(folder)
-            note = f"Generated variants of an epoch, on the sample. {cpu()}."
+            note = "Generated variants of an epoch, on the sample. `python -m benchmarks.scaling variants --write`."
             yield "\n".join([VARIANTS, "", note, "", *HEAD, *(rows[key] for key in sorted(rows))])
 
 
@@ -213,14 +214,16 @@ def _kept() -> dict[tuple[int, str], str]:
 
 
 def _table_seconds(folder: Path) -> float:
-    """Return the seconds until MLflow's store has answered with the runs that its table shows first."""
+    """Return the seconds until MLflow's store has answered with the runs that its table shows first, median of five."""
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{folder}/mlruns/mlflow.db")
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    began = time.monotonic()
-    client.search_runs(experiments, max_results=100)
-    return time.monotonic() - began
+    times = [time.monotonic()]
+    for _ in range(5):
+        client.search_runs(experiments, max_results=100)
+        times.append(time.monotonic())
+    return statistics.median(after - before for before, after in pairwise(times))
 
 
 def _parts(lines: Lines) -> tuple[float, ...]:
@@ -257,10 +260,11 @@ def main() -> None:
     title = "# The pipeline on Dask's workers"
     note = f"Seconds as measured by `python -m benchmarks.scaling --write` on {CORES} cores ({platform.machine()})."
     for name in arguments.what or measures:
-        with tempfile.TemporaryDirectory() as scratch:
-            for section in measures[name](Path(scratch)):
-                if arguments.write:
-                    reports.keep(REPORT, f"{title}\n\n{note}", section)
+        scratch = Path(tempfile.mkdtemp(prefix="scaling-"))  # stays if a command fails: some take hours
+        for section in measures[name](scratch):
+            if arguments.write:
+                reports.keep(REPORT, f"{title}\n\n{note}", section)
+        shutil.rmtree(scratch)
         print(section)
 
 
