@@ -42,6 +42,8 @@ class Checkout:
             cache = subprocess.run(
                 ["dvc", "cache", "dir"], cwd=source, env=clone.environment(), check=True, capture_output=True, text=True
             ).stdout.strip()
+            if not Path(cache, "files").is_dir():
+                sys.exit(f"{source}: found no outputs in DVC's cache; run `make repro` there")
             shutil.copytree(Path(cache, "files"), folder / ".dvc/cache/files", copy_function=_link)
             clone.run("dvc", "checkout", "--quiet", "--allow-missing")
         return clone

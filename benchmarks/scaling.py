@@ -1,7 +1,8 @@
-"""The pipeline on Dask, on this machine: `python -m benchmarks.scaling [study] [overhead] [variants] [--write]`.
+"""The pipeline on Dask, on this machine: `python -m benchmarks.scaling [study] [job] [overhead] [variants] [--write]`.
 
 study: the trainings of `techniques`, one seed each, by `dvc repro` and by JOBS=2, which must give the same bytes. On
 MNIST, where a source of it answers.
+job: all trainings as params.yaml has them, and what follows, by `dvc repro` and by JOBS=2. On MNIST too.
 overhead: a stage on a warm worker, against `dvc repro --single-item` by hand.
 variants: the pipeline on generated one-epoch variants of the sample, by their number, by `dvc repro` and with workers;
 then a `dvc repro` that finds nothing to do, and one after a change to one variant. Hours: with --write, rows that are
@@ -105,11 +106,13 @@ class Memory(threading.Thread):
                         self.largest = max(self.largest, process.memory_info().rss)
 
 
-def run(folder: Path, *command: str) -> Lines:
-    """The lines that a command printed, and the seconds at which it did; the last one, empty, when it ended."""
+def run(folder: Path, *command: str, fresh: bool = True) -> Lines:
+    """The lines that a command printed, and the seconds at which it did; the last one, empty, when it ended.
+
+    fresh: no training takes another's replicates."""
     began, lines = time.monotonic(), []
     own = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_"))}
-    own["MNIST_MLP_FRESH"] = "1"  # trainings are what is measured
+    own["MNIST_MLP_FRESH"] = str(int(fresh))
     with subprocess.Popen(
         command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=own
     ) as process:
@@ -120,10 +123,9 @@ def run(folder: Path, *command: str) -> Lines:
     return [*lines, (time.monotonic() - began, "")]
 
 
-def repro(folder: Path, jobs: int, *targets: str) -> Lines:
-    if not jobs:
-        return run(folder, "dvc", "repro", *targets)
-    return run(folder, sys.executable, "-u", "-m", "mnist_mlp", "cluster", "--jobs", str(jobs), *targets)
+def repro(folder: Path, jobs: int, *targets: str, fresh: bool = True) -> Lines:
+    workers = (sys.executable, "-u", "-m", "mnist_mlp", "cluster", "--jobs", str(jobs))
+    return run(folder, *(workers if jobs else ("dvc", "repro")), *targets, fresh=fresh)
 
 
 def times(lines: Lines, pattern: re.Pattern) -> dict[str, float]:
@@ -135,28 +137,49 @@ def digests(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths if path.is_file()}
 
 
-def measure_study(scratch: Path, epochs: int | None) -> str:
-    first = clone(scratch / "sequential")
-    change(first, "techniques", {"seeds": [0]} | ({"epochs": epochs} if epochs else {}), dataset="auto")
+def both_ways(first: Path, *targets: str, fresh: bool) -> list[str]:
+    """Run targets by `dvc repro` and by JOBS=2, once the data are prepared. Return a table; exit if bytes differ."""
     run(first, "dvc", "repro", "preprocess")
-    second = Path(shutil.copytree(first, scratch / "parallel", symlinks=True))
+    second = Path(shutil.copytree(first, f"{first}-jobs", symlinks=True))
     seconds = []
     for folder, jobs in ((first, 0), (second, 2)):
         run(folder, "dvc", "status")  # digests the data where they are now
-        seconds.append(repro(folder, jobs, "train-techniques")[-1][0])
-        print(f"study, {jobs} workers: {seconds[-1]:.0f} s", flush=True)
+        seconds.append(repro(folder, jobs, *targets, fresh=fresh)[-1][0])
+        print(f"{folder.name}: {seconds[-1]:.0f} s", flush=True)
     if digests(first) != digests(second):
-        sys.exit("the two runs differ in dvc.lock or in the models")
-    stages = (first / "dvc.lock").read_text().count("\n  train-")
-    words = YAML(typ="safe").load(first / "params.yaml")["techniques"]["protocol"]
-    data = re.search(r'"name": "([\w-]+)"', (first / "data/prepared/dataset.json").read_text())[1]
-    return "\n".join([
-        "## A study with two workers", "",
-        f"`techniques`: {stages} variants, one seed, {words['epochs']} epochs, {data}. dvc.lock and the models are the "
-        "same to the byte.", "",
+        sys.exit(f"dvc.lock or the models differ in {first} and {second}")
+    return [
         "| | seconds | ratio |", "| --- | --- | --- |",
         f"| `dvc repro` | {seconds[0]:.0f} | 1 |", f"| JOBS=2 | {seconds[1]:.0f} | {seconds[1] / seconds[0]:.2f} |",
+    ]  # fmt: skip
+
+
+def measure_study(scratch: Path, epochs: int | None) -> str:
+    folder = clone(scratch / "study")
+    change(folder, "techniques", {"seeds": [0]} | ({"epochs": epochs} if epochs else {}), dataset="auto")
+    table = both_ways(folder, "train-techniques", fresh=True)
+    stages = (folder / "dvc.lock").read_text().count("\n  train-")
+    words = YAML(typ="safe").load(folder / "params.yaml")["techniques"]["protocol"]
+    return "\n".join([
+        "## A study with two workers", "",
+        f"`techniques`: {stages} variants, one seed, {words['epochs']} epochs, {_data(folder)}. dvc.lock and the "
+        f"models are the same to the byte. {cpu()}.", "", *table,
     ])  # fmt: skip
+
+
+def measure_job(scratch: Path) -> str:
+    folder = clone(scratch / "job")
+    table = both_ways(folder, fresh=False)
+    stages = (folder / "dvc.lock").read_text().count("\n  train-")
+    return "\n".join([
+        "## Everything with two workers", "",
+        f"All {stages} trainings as params.yaml has them, on {_data(folder)}, and what follows them. dvc.lock and the "
+        f"models are the same to the byte. {cpu()}.", "", *table,
+    ])  # fmt: skip
+
+
+def _data(folder: Path) -> str:
+    return re.search(r'"name": "([\w-]+)"', (folder / "data/prepared/dataset.json").read_text())[1]
 
 
 def measure_overhead(scratch: Path) -> str:
@@ -244,7 +267,7 @@ def _parts(lines: Lines) -> tuple[float, ...]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", help="study, overhead, variants; by default all of them")
+    parser.add_argument("what", nargs="*", help="study, job, overhead, variants; by default all of them")
     parser.add_argument("--counts", type=int, nargs="+", default=[58, 200, 500, 1000], help="numbers of variants")
     parser.add_argument("--jobs", type=int, nargs="+", default=[2, 0], help="numbers of workers; 0: `dvc repro`")
     parser.add_argument("--epochs", type=int, help="of the study, instead of its own")
@@ -252,6 +275,7 @@ def main() -> None:
     arguments = parser.parse_args()
     measures = {
         "study": lambda scratch: [measure_study(scratch, arguments.epochs)],
+        "job": lambda scratch: [measure_job(scratch)],
         "overhead": lambda scratch: [measure_overhead(scratch)],
         "variants": lambda scratch: measure_variants(scratch, arguments.counts, arguments.jobs),
     }
