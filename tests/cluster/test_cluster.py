@@ -12,7 +12,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests.helpers.cluster import Talker, cluster, ended, kill_worker, nothing_to_do, runs, started, state
-from tests.helpers.hosts import QUICK
+from tests.helpers.hosts import QUICK, wait_for
 from tests.helpers.project import Project, made_once, processes
 
 pytestmark = pytest.mark.slow
@@ -216,3 +216,29 @@ def test_three_hosts_one_cut_off_and_one_killed(hosts, tmp_path, sequential):
     assert runs(project) == sequential.runs
     for tags in (run.data.tags for run in project.store().find(kind="variant")):
         assert tags["host"] in ("one", "two") and tags["cpu"] and float(tags["seconds"]) > 0
+
+
+@pytest.mark.long
+def test_a_killed_caller_takes_its_workers_along_and_leaves_what_had_ended(tmp_path):
+    project = Project(tmp_path / "project")
+    talker = Talker(project, "--jobs", "2")
+    done = talker.until(r"\] (train-\S+)  [\d.]+ s on")[1]
+    os.kill(talker.process.pid, signal.SIGKILL)
+    talker.process.wait()
+    wait_for(lambda: not processes(project.folder), "something lives on")
+    then = project.ran(project.run("dvc", "repro"))
+    assert "compare" in then
+    assert done not in then
+
+
+@pytest.mark.long
+def test_a_stage_whose_worker_is_killed_four_times_has_failed(project):
+    project.change(lambda params: params.update(batch_size=50))
+    talker = Talker(project, "--jobs", "1", "train-candidate", MNIST_MLP_FRESH="1")
+    for _ in range(4):
+        talker.until("train-candidate  started on")
+        kill_worker(project.folder)
+    output = talker.end(status=1)
+    assert output.splitlines()[-1].startswith("error: failed: train-candidate; "), output
+    assert "Traceback" not in output
+    assert cluster(project, "--jobs", "1", "train-candidate").endswith("1 stages brought up to date\n")
