@@ -15,9 +15,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from benchmarks import reports
+from benchmarks.checkouts import edited
 from benchmarks.scaling import REPORT, clone, declare, repro, run
 from mnist_mlp.machine import cpu
 
@@ -38,18 +37,16 @@ def tables(variants: int, chunk: int, units: int = 0) -> list[dict[str, Any]]:
 def write_tables(folder: Path, found: list[dict[str, Any]]) -> None:
     """Write the tables, and have dvc.yaml hold a stage for each."""
     (folder / "sweep").mkdir(exist_ok=True)
-    path, yaml = folder / "dvc.yaml", YAML()
-    pipeline = yaml.load(path)
-    for number, table in enumerate(found):
-        place = Path("sweep", f"{number}.json")
-        (folder / place).write_text(json.dumps(table, indent=1) + "\n")
-        pipeline["stages"][f"{TARGET}-{number}"] = {
-            "cmd": f"python -m benchmarks.chunk {number}",
-            "deps": ["data/prepared", "mnist_mlp/training", str(place)],
-            "params": ["architectures.protocol", "software"],
-            "outs": [f"models/sweep-{number}"],
-        }
-    yaml.dump(pipeline, path)
+    with edited(folder / "dvc.yaml") as pipeline:
+        for number, table in enumerate(found):
+            place = Path("sweep", f"{number}.json")
+            (folder / place).write_text(json.dumps(table, indent=1) + "\n")
+            pipeline["stages"][f"{TARGET}-{number}"] = {
+                "cmd": f"python -m benchmarks.chunk {number}",
+                "deps": ["data/prepared", "mnist_mlp/training", str(place)],
+                "params": ["architectures.protocol", "software"],
+                "outs": [f"models/sweep-{number}"],
+            }
 
 
 def measure(scratch: Path, variants: int, chunk: int, beside: int) -> str:

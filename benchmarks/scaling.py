@@ -137,8 +137,10 @@ def digests(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths if path.is_file()}
 
 
-def both_ways(first: Path, *targets: str, fresh: bool) -> list[str]:
-    """Run targets by `dvc repro` and by JOBS=2, once the data are prepared. Return a table; exit if bytes differ."""
+def both_ways(first: Path, title: str, what: str, *targets: str, fresh: bool) -> str:
+    """Run targets by `dvc repro` and by JOBS=2, once the data are prepared. Return the section; exit if bytes differ.
+
+    what: what was run; {stages} and {data} in it become the number of trainings and the data set."""
     run(first, "dvc", "repro", "preprocess")
     second = Path(shutil.copytree(first, f"{first}-jobs", symlinks=True))
     seconds = []
@@ -148,38 +150,27 @@ def both_ways(first: Path, *targets: str, fresh: bool) -> list[str]:
         print(f"{folder.name}: {seconds[-1]:.0f} s", flush=True)
     if digests(first) != digests(second):
         sys.exit(f"dvc.lock or the models differ in {first} and {second}")
-    return [
+    stages = (first / "dvc.lock").read_text().count("\n  train-")
+    data = re.search(r'"name": "([\w-]+)"', (first / "data/prepared/dataset.json").read_text())[1]
+    return "\n".join([
+        f"## {title}", "",
+        f"{what.format(stages=stages, data=data)}. dvc.lock and the models are the same to the byte. {cpu()}.", "",
         "| | seconds | ratio |", "| --- | --- | --- |",
         f"| `dvc repro` | {seconds[0]:.0f} | 1 |", f"| JOBS=2 | {seconds[1]:.0f} | {seconds[1] / seconds[0]:.2f} |",
-    ]  # fmt: skip
+    ])  # fmt: skip
 
 
 def measure_study(scratch: Path, epochs: int | None) -> str:
     folder = clone(scratch / "study")
     change(folder, "techniques", {"seeds": [0]} | ({"epochs": epochs} if epochs else {}), dataset="auto")
-    table = both_ways(folder, "train-techniques", fresh=True)
-    stages = (folder / "dvc.lock").read_text().count("\n  train-")
-    words = YAML(typ="safe").load(folder / "params.yaml")["techniques"]["protocol"]
-    return "\n".join([
-        "## A study with two workers", "",
-        f"`techniques`: {stages} variants, one seed, {words['epochs']} epochs, {_data(folder)}. dvc.lock and the "
-        f"models are the same to the byte. {cpu()}.", "", *table,
-    ])  # fmt: skip
+    epochs = YAML(typ="safe").load(folder / "params.yaml")["techniques"]["protocol"]["epochs"]
+    what = f"`techniques`: {{stages}} variants, one seed, {epochs} epochs, {{data}}"
+    return both_ways(folder, "A study with two workers", what, "train-techniques", fresh=True)
 
 
 def measure_job(scratch: Path) -> str:
-    folder = clone(scratch / "job")
-    table = both_ways(folder, fresh=False)
-    stages = (folder / "dvc.lock").read_text().count("\n  train-")
-    return "\n".join([
-        "## Everything with two workers", "",
-        f"All {stages} trainings as params.yaml has them, on {_data(folder)}, and what follows them. dvc.lock and the "
-        f"models are the same to the byte. {cpu()}.", "", *table,
-    ])  # fmt: skip
-
-
-def _data(folder: Path) -> str:
-    return re.search(r'"name": "([\w-]+)"', (folder / "data/prepared/dataset.json").read_text())[1]
+    what = "All {stages} trainings as params.yaml has them, on {data}, and what follows them"
+    return both_ways(clone(scratch / "job"), "Everything with two workers", what, fresh=False)
 
 
 def measure_overhead(scratch: Path) -> str:
@@ -242,11 +233,11 @@ def _table_seconds(folder: Path) -> float:
 
     client = MlflowClient(f"sqlite:///{folder}/mlruns/mlflow.db")
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    times = [time.monotonic()]
+    moments = [time.monotonic()]
     for _ in range(5):
         client.search_runs(experiments, max_results=100)
-        times.append(time.monotonic())
-    return statistics.median(after - before for before, after in pairwise(times))
+        moments.append(time.monotonic())
+    return statistics.median(after - before for before, after in pairwise(moments))
 
 
 def _parts(lines: Lines) -> tuple[float, ...]:
