@@ -52,7 +52,7 @@ def write_tables(folder: Path, found: list[dict[str, Any]]) -> None:
 def measure(scratch: Path, variants: int, chunk: int, beside: int) -> str:
     folder = clone(scratch / "chunks")
     declare(folder, beside)
-    alone = repro(folder, 0, "train-architectures")
+    alone = repro(folder, 0, "train-architectures", "train-techniques")
     starts = [at for at, line in alone if line.startswith("Running stage 'train")]
     single = (alone[-1][0] - starts[0]) / len(starts)
     print(f"a stage a variant: {single:.2f} s", flush=True)
@@ -78,7 +78,7 @@ def measure(scratch: Path, variants: int, chunk: int, beside: int) -> str:
     return "\n".join([
         "## Chunks of variants", "",
         f"{variants:,} generated variants of an epoch on the sample in chunks of {chunk}, by `python -m "
-        f"benchmarks.chunks --write`; beside them, {beside} with a stage each. {cpu()}.", "",
+        f"benchmarks.chunks --write`; beside them, {len(starts)} with a stage each. {cpu()}.", "",
         "| | |", "| --- | --- |", *(f"| {what} | {value} |" for what, value in rows.items()),
     ])  # fmt: skip
 

@@ -25,6 +25,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
@@ -39,12 +40,13 @@ from mnist_mlp.training.environment import CORES
 ROOT = Path(__file__).parents[1]
 REPORT = ROOT / "benchmarks/scaling.md"
 STARTED, ENDED = re.compile(r"(?:Running stage '|^)(train-[\w@-]+)(?:'|  started)"), re.compile(r"^\[\d+/\d+\] (\S+)  ")
-OTHERS = {"techniques": ("none", "relu"), "penalties": ("l2-1e-3", "relu")}
+ACTIVATIONS = ["relu", "leaky_relu", "tanh", "sigmoid", "elu", "selu", "gelu", "silu", "softplus", "softsign"]
 Lines = list[tuple[float, str]]
 VARIANTS = "## By number of variants and workers"
 COLUMNS = ("variants", "by", "all, s", "before the first training, s", "a training every, s", "evaluate, s",
            "compare, s", "after the last stage, s", "nothing to do, s", "one changed, s", "largest process, MB",
-           "MLflow's table, ms", "dvc.lock, lines", "comparison.html, KB", "CPU")  # fmt: skip
+           "MLflow's table, ms", "params.yaml, lines", "dvc.lock, lines", "comparison.html, KB", "it opens in, ms",
+           "CPU")  # fmt: skip
 HEAD = [f"| {' | '.join(COLUMNS)} |", "|" + " --- |" * len(COLUMNS)]
 
 
@@ -70,17 +72,25 @@ def change(folder: Path, study: str, protocol: dict, levels: list[list[str]] | N
 
 
 def declare(folder: Path, count: int, units: int = 0) -> None:
-    """Have params.yaml declare `count` variants; units: added to the first one's width, which changes it alone."""
+    """Have params.yaml declare `count` variants, 12 or more: a grid of first layers' widths and of activations, up to
+    ten architectures by name, and a penalty. units: added to the first architecture's width, which changes it alone.
+
+    A grid, as a study of so many variants is: each of them by name, with a network, is a params.yaml of thousands of
+    lines, which DVC parses once a stage, to find whether it is up to date."""
+    widths, rest = divmod(count - 2, len(ACTIVATIONS))
     with edited(folder / "params.yaml") as params:
         params |= {"dataset": "mnist-sample", "epochs": 1, "seeds": [0]}
-        for study in ("architectures", *OTHERS):
+        for study in ("architectures", "techniques", "penalties"):
             params[study]["protocol"] |= {"epochs": 1, "seeds": [0], "batch_size": 128}
-        for study, kept in OTHERS.items():
-            keep(params[study], *([level] for level in kept))
+        for study in ("techniques", "penalties"):
+            params[study]["network"]["layers"] = [{"dense": 16}]
         params["architectures"]["variants"] = {
             f"dense{i}": {"activation": "relu", "optimizer": "adam", "layers": [{"dense": 16 + i + units * (i == 0)}]}
-            for i in range(count - len(OTHERS))
+            for i in range(rest + 1)
         }
+        technique = {f"dense{16 + i}": {"ahead": [{"dense": 16 + i}]} for i in range(1, widths)}
+        params["techniques"]["factors"] = {"technique": {"none": {}} | technique, "activation": ACTIVATIONS}
+        keep(params["penalties"], ["l2-1e-3"], ["relu"])
 
 
 class Memory(threading.Thread):
@@ -198,6 +208,8 @@ def measure_overhead(scratch: Path) -> str:
 
 def measure_variants(scratch: Path, counts: list[int], workers: list[int]) -> Iterator[str]:
     """Yield the section after each measured row, with the rows of the report that it doesn't replace."""
+    if not (shutil.which("chromedriver") and find_spec("selenium")):
+        sys.exit("found no chromedriver or no selenium; `apt-get install chromium chromium-driver`, `make setup`")
     rows = _kept()
     for count in counts:
         for jobs in workers:
@@ -207,9 +219,10 @@ def measure_variants(scratch: Path, counts: list[int], workers: list[int]) -> It
                 cells = [*_parts(repro(folder, jobs)), repro(folder, 0)[-1][0]]
                 declare(folder, count, units=1)
                 cells.append(repro(folder, 0)[-1][0])
-            lock, page = (folder / name for name in ("dvc.lock", "reports/comparison.html"))
+            params, lock, page = (folder / name for name in ("params.yaml", "dvc.lock", "reports/comparison.html"))
             cells += [memory.largest // 10**6, round(1000 * _table_seconds(folder))]
-            cells += [lock.read_bytes().count(b"\n"), page.stat().st_size // 1000]
+            cells += [file.read_bytes().count(b"\n") for file in (params, lock)]
+            cells += [page.stat().st_size // 1000, _opening(page)]
             by = f"JOBS={jobs}" if jobs else "`dvc repro`"
             words = [f"{count:,}", by, *(f"{c:,.1f}" if isinstance(c, float) else f"{c:,}" for c in cells), cpu()]
             rows[count, by] = f"| {' | '.join(words)} |"
@@ -238,6 +251,23 @@ def _table_seconds(folder: Path) -> float:
         client.search_runs(experiments, max_results=100)
         moments.append(time.monotonic())
     return statistics.median(after - before for before, after in pairwise(moments))
+
+
+def _opening(page: Path) -> int:
+    """Return the milliseconds until a browser shows a page, median of five."""
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    for flag in ("--headless=new", "--no-sandbox"):
+        options.add_argument(flag)
+    shown = "const done = arguments[0]; requestAnimationFrame(() => setTimeout(() => done(performance.now())))"
+    with webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver"))) as browser:
+        milliseconds = []
+        for _ in range(5):
+            browser.get("about:blank")  # so that the page is opened, not found open
+            browser.get(page.as_uri())
+            milliseconds.append(browser.execute_async_script(shown))
+    return round(statistics.median(milliseconds))
 
 
 def _parts(lines: Lines) -> tuple[float, ...]:
