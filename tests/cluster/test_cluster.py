@@ -219,6 +219,37 @@ def test_three_hosts_one_cut_off_and_one_killed(hosts, tmp_path, sequential):
 
 
 @pytest.mark.long
+def test_a_remote_that_takes_nothing_fails_a_stage_and_a_killed_caller_nothing(hosts, tmp_path, sequential):
+    address = hosts.start_dask("one", "two")
+    project = Project(tmp_path / "caller")
+    project.run("dvc", "remote", "add", "--default", "there", hosts.start_http())
+    project.run("dvc", "remote", "modify", "there", "method", "PUT")
+
+    def start(*targets: str) -> Talker:
+        return Talker(project, "--scheduler", address, *targets, before=hosts.inside("hub"), **QUICK)
+
+    talker = start("train-candidate")
+    talker.until("train-candidate  started on")
+    hosts.refusing.touch()
+    refused = talker.end(status=1)
+    hosts.refusing.unlink()
+    talker = start()
+    done = talker.until(r"\] (train-\S+)  [\d.]+ s on")[1]
+    os.killpg(talker.process.pid, signal.SIGKILL)
+    talker.process.wait()
+    recorded = (project.folder / "dvc.lock").read_text()
+    output = start().end(seconds=400)
+
+    assert started(refused).count("train-candidate") == 3
+    assert "files of it can't be pushed by DVC's remote" in refused
+    assert refused.splitlines()[-1].startswith("error: failed: train-candidate; ")
+    assert "Traceback" not in refused + output
+    assert f"\n  {done}:\n" in recorded
+    assert state(project) == sequential.state
+    assert nothing_to_do(project)
+
+
+@pytest.mark.long
 def test_a_killed_caller_takes_its_workers_along_and_leaves_what_had_ended(tmp_path):
     project = Project(tmp_path / "project")
     talker = Talker(project, "--jobs", "2")

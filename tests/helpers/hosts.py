@@ -27,6 +27,9 @@ import http.server, pathlib, sys
 class Handler(http.server.SimpleHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_PUT(self):
+        if pathlib.Path("refusing").exists():
+            self.close_connection = True
+            return self.send_error(507)
         path = pathlib.Path(self.translate_path(self.path))
         path.parent.mkdir(parents=True, exist_ok=True)
         content = b""
@@ -178,6 +181,11 @@ class Hosts:
         hub, at = self.names[0], self.addresses[self.names[0]]
         self.start(hub, sys.executable, "-c", HTTP, at, str(self.folder / hub / "kept"))
         return f"http://{at}:8000"
+
+    @property
+    def refusing(self) -> Path:
+        """A file whose presence has the HTTP server take nothing."""
+        return self.folder / self.names[0] / "refusing"
 
     def cut_off(self, name: str) -> None:
         """Take a host's network away."""
