@@ -20,12 +20,16 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory) -> Project:
-    """A project run by two workers from nothing: interrupted, then, in a second run, with a worker killed.
+    """A project run by two workers, from nothing but a figure that no stage makes any more: interrupted, then, in a
+    second run, with a worker killed.
 
     What the two printed is in `.first` and `.second`."""
 
     def make(folder: Path) -> None:
         project = Project(folder / "project")
+        figures = project.folder / "reports/figures"
+        figures.mkdir(parents=True)
+        (figures / "former.png").touch()
         talker = Talker(project, "--jobs", "2")
         talker.until(r"\] train-.* s on")
         talker.until("train-.*started")

@@ -29,7 +29,11 @@ def test_packed_files_are_unpacked_elsewhere_and_over_existing_ones(tmp_path, mo
     content = archive.pack(["models", "dvc.lock"])
     (tmp_path / "elsewhere").mkdir()
     archive.unpack(content, tmp_path / "elsewhere")
+    (tmp_path / "elsewhere/models/former").mkdir()
+    (tmp_path / "elsewhere/kept").touch()
     monkeypatch.chdir(tmp_path / "elsewhere")
     archive.unpack(content)
+    assert sorted(path.name for path in (tmp_path / "elsewhere").iterdir()) == ["dvc.lock", "kept", "models"]
+    assert [path.name for path in (tmp_path / "elsewhere/models").iterdir()] == ["study"]
     assert (tmp_path / "elsewhere/models/study/metrics.json").read_text() == "{}"
     assert (tmp_path / "elsewhere/dvc.lock").read_bytes() == bytes(range(256))
