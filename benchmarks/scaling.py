@@ -216,7 +216,7 @@ def measure_variants(scratch: Path, counts: list[int], workers: list[int]) -> It
             folder = clone(scratch / f"variants-{count}-{jobs}")
             with Memory(folder) as memory:
                 declare(folder, count)
-                cells = [*_parts(repro(folder, jobs)), repro(folder, 0)[-1][0]]
+                cells = [*_parts(repro(folder, jobs)), _nothing(folder)]
                 declare(folder, count, units=1)
                 cells.append(repro(folder, 0)[-1][0])
             params, lock, page = (folder / name for name in ("params.yaml", "dvc.lock", "reports/comparison.html"))
@@ -230,6 +230,14 @@ def measure_variants(scratch: Path, counts: list[int], workers: list[int]) -> It
             shutil.rmtree(folder)
             note = "Generated variants of an epoch, on the sample. `python -m benchmarks.scaling variants --write`."
             yield "\n".join([VARIANTS, "", note, "", *HEAD, *(rows[key] for key in sorted(rows))])
+
+
+def _nothing(folder: Path) -> float:
+    """Return the seconds of a `dvc repro` that has nothing to do. Exits if it ran a stage."""
+    lines = repro(folder, 0)
+    if ran := [line for _, line in lines if line.startswith("Running stage")]:
+        sys.exit(f"{folder}: found a stage that is run again: {ran[0].strip()}")
+    return lines[-1][0]
 
 
 def _kept() -> dict[tuple[int, str], str]:
