@@ -6,13 +6,14 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 
 from tests.helpers.cluster import Talker, cluster, ended, kill_worker, nothing_to_do, runs, started, state
-from tests.helpers.hosts import QUICK, wait_for
+from tests.helpers.hosts import QUICK, Hosts, wait_for
 from tests.helpers.project import Project, made_once, processes
 
 pytestmark = pytest.mark.slow
@@ -193,15 +194,26 @@ def test_no_worker_and_one_with_another_version_are_refused_before_anything_star
     assert re.fullmatch(r"error: worker tcp://\S+: found keras 0\.0\.1; allowed: 3\.\S+, as here; install .*\n", output)
 
 
-@pytest.mark.long
-def test_three_hosts_one_cut_off_and_one_killed(hosts, tmp_path, sequential):
-    """A scheduler, a remote over HTTP and the caller on a host; two hosts with a worker each, and nothing in common."""
+def _on_hosts(hosts: Hosts, folder: Path) -> tuple[Project, Callable[..., Talker]]:
+    """Return a project on the hub, and what starts a run of it, for targets or all, on the workers of two other hosts.
+
+    The scheduler and a remote over HTTP are on the hub; the hosts have nothing in common."""
     address = hosts.start_dask("one", "two")
-    project = Project(tmp_path / "caller")
+    project = Project(folder / "caller")
     project.run("dvc", "remote", "add", "--default", "there", hosts.start_http())
     project.run("dvc", "remote", "modify", "there", "method", "PUT")
 
-    talker = Talker(project, "--scheduler", address, before=hosts.inside("hub"), **QUICK)
+    def start(*targets: str) -> Talker:
+        return Talker(project, "--scheduler", address, *targets, before=hosts.inside("hub"), **QUICK)
+
+    return project, start
+
+
+@pytest.mark.long
+def test_three_hosts_one_cut_off_and_one_killed(hosts, tmp_path, sequential):
+    project, start = _on_hosts(hosts, tmp_path)
+
+    talker = start()
     cut = talker.until(r"(train-\S+)  started on one")[1]
     time.sleep(2)
     hosts.cut_off("one")
@@ -224,13 +236,7 @@ def test_three_hosts_one_cut_off_and_one_killed(hosts, tmp_path, sequential):
 
 @pytest.mark.long
 def test_a_remote_that_takes_nothing_fails_a_stage_and_a_killed_caller_nothing(hosts, tmp_path, sequential):
-    address = hosts.start_dask("one", "two")
-    project = Project(tmp_path / "caller")
-    project.run("dvc", "remote", "add", "--default", "there", hosts.start_http())
-    project.run("dvc", "remote", "modify", "there", "method", "PUT")
-
-    def start(*targets: str) -> Talker:
-        return Talker(project, "--scheduler", address, *targets, before=hosts.inside("hub"), **QUICK)
+    project, start = _on_hosts(hosts, tmp_path)
 
     talker = start("train-candidate")
     talker.until("train-candidate  started on")
