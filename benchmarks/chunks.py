@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks import reports
 from benchmarks.checkouts import edited
-from benchmarks.scaling import REPORT, clone, declare, repro, run
+from benchmarks.scaling import REPORT, clone, declare, nothing, repro, run
 from mnist_mlp.machine import cpu
 
 LINE = re.compile(r"^(\d+) of \d+ in ([\d.]+) s, (\d+) MB")
@@ -60,7 +60,7 @@ def measure(scratch: Path, variants: int, chunk: int, beside: int) -> str:
     stages = [f"{TARGET}-{number}" for number in range(-(-variants // chunk))]
     whole = run(folder, "dvc", "repro", *stages)
     told = [(int(found[1]), float(found[2]), int(found[3])) for _, line in whole if (found := LINE.match(line))]
-    none = run(folder, "dvc", "repro", *stages)[-1][0]
+    none = nothing(folder, *stages)
     write_tables(folder, tables(variants, chunk, units=1))
     changed = run(folder, "dvc", "repro", *stages, fresh=False)[-1][0]
     lock = (folder / "dvc.lock").read_bytes().count(b"\n")

@@ -138,6 +138,14 @@ def repro(folder: Path, jobs: int, *targets: str, fresh: bool = True) -> Lines:
     return run(folder, *(workers if jobs else ("dvc", "repro")), *targets, fresh=fresh)
 
 
+def nothing(folder: Path, *targets: str) -> float:
+    """Return the seconds of a `dvc repro` that has nothing to do. Exits if it ran a stage."""
+    lines = repro(folder, 0, *targets)
+    if ran := [line for _, line in lines if line.startswith("Running stage")]:
+        sys.exit(f"{folder}: found a stage that is run again: {ran[0].strip()}")
+    return lines[-1][0]
+
+
 def times(lines: Lines, pattern: re.Pattern) -> dict[str, float]:
     return {found[1]: seconds for seconds, line in lines if (found := pattern.search(line))}
 
@@ -216,7 +224,7 @@ def measure_variants(scratch: Path, counts: list[int], workers: list[int]) -> It
             folder = clone(scratch / f"variants-{count}-{jobs}")
             with Memory(folder) as memory:
                 declare(folder, count)
-                cells = [*_parts(repro(folder, jobs)), _nothing(folder)]
+                cells = [*_parts(repro(folder, jobs)), nothing(folder)]
                 declare(folder, count, units=1)
                 cells.append(repro(folder, 0)[-1][0])
             params, lock, page = (folder / name for name in ("params.yaml", "dvc.lock", "reports/comparison.html"))
@@ -230,14 +238,6 @@ def measure_variants(scratch: Path, counts: list[int], workers: list[int]) -> It
             shutil.rmtree(folder)
             note = "Generated variants of an epoch, on the sample. `python -m benchmarks.scaling variants --write`."
             yield "\n".join([VARIANTS, "", note, "", *HEAD, *(rows[key] for key in sorted(rows))])
-
-
-def _nothing(folder: Path) -> float:
-    """Return the seconds of a `dvc repro` that has nothing to do. Exits if it ran a stage."""
-    lines = repro(folder, 0)
-    if ran := [line for _, line in lines if line.startswith("Running stage")]:
-        sys.exit(f"{folder}: found a stage that is run again: {ran[0].strip()}")
-    return lines[-1][0]
 
 
 def _kept() -> dict[tuple[int, str], str]:
