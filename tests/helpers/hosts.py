@@ -4,6 +4,7 @@ import ctypes
 import getpass
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -85,13 +86,14 @@ class Hosts:
             self._ip("-n", space, "link", "set", "eth0", "up")
 
     @staticmethod
-    def _ip(*words: str) -> None:
+    def _ip(*words: str) -> str:
         try:
             done = subprocess.run(["ip", *words], capture_output=True, text=True)
         except FileNotFoundError:
             raise OSError("no `ip` here: `apt-get install iproute2`") from None
         if done.returncode:
             raise OSError(done.stderr)
+        return done.stdout
 
     def space(self, name: str) -> str:
         """Return the name of a host's namespace."""
@@ -197,11 +199,14 @@ class Hosts:
         process.wait()
 
     def close(self) -> None:
-        """End all."""
+        """End all, also what has left its session, as a step of Slurm does."""
         for process in self.processes:
             self.end(process)
         for name in self.names:
             with suppress(OSError):
+                for number in self._ip("netns", "pids", self.space(name)).split():
+                    with suppress(ProcessLookupError):
+                        os.kill(int(number), signal.SIGKILL)
                 self._ip("netns", "del", self.space(name))
 
 
