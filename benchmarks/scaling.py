@@ -42,12 +42,14 @@ REPORT = ROOT / "benchmarks/scaling.md"
 STARTED, ENDED = re.compile(r"(?:Running stage '|^)(train-[\w@-]+)(?:'|  started)"), re.compile(r"^\[\d+/\d+\] (\S+)  ")
 ACTIVATIONS = ["relu", "leaky_relu", "tanh", "sigmoid", "elu", "selu", "gelu", "silu", "softplus", "softsign"]
 Lines = list[tuple[float, str]]
-VARIANTS = "## By number of variants and workers"
-COLUMNS = ("variants", "by", "all, s", "before the first training, s", "a training every, s", "evaluate, s",
-           "compare, s", "after the last stage, s", "nothing to do, s", "one changed, s", "largest process, MB",
-           "MLflow's table, ms", "params.yaml, lines", "dvc.lock, lines", "comparison.html, KB", "it opens in, ms",
-           "CPU")  # fmt: skip
-HEAD = [f"| {' | '.join(COLUMNS)} |", "|" + " --- |" * len(COLUMNS)]
+VARIANTS = ("Generated variants of an epoch, on the sample: a grid of factors, or, once, by name. "
+            "`python -m benchmarks.scaling variants --write`.")  # fmt: skip
+WAYS = ("## By number of variants and workers", VARIANTS,
+        ("variants", "by", "all, s", "before the first training, s", "a training every, s", "evaluate, s", "compare, s",
+         "after the last stage, s", "largest process, MB", "CPU"))  # fmt: skip
+SIZES = ("## By number of variants, whoever trained them", VARIANTS,
+         ("variants", "nothing to do, s", "one changed, s", "MLflow's table, ms", "params.yaml, lines",
+          "dvc.lock, lines", "comparison.html, KB", "it opens in, ms", "CPU"))  # fmt: skip
 
 
 def clone(folder: Path) -> Path:
@@ -215,37 +217,34 @@ def measure_overhead(scratch: Path) -> str:
 
 
 def measure_variants(scratch: Path, counts: list[int], workers: list[int]) -> Iterator[str]:
-    """Yield the section after each measured row, with the rows of the report that it doesn't replace."""
+    """Yield a section after each measured row, with the rows of the report that it doesn't replace."""
     if not (shutil.which("chromedriver") and find_spec("selenium")):
         sys.exit("found no chromedriver or no selenium; `apt-get install chromium chromium-driver`, `make setup`")
-    rows = _kept()
+    ways, sizes = reports.Table(REPORT, *WAYS, keys=2), reports.Table(REPORT, *SIZES, keys=1)
     for count in counts:
         for jobs in workers:
             folder = clone(scratch / f"variants-{count}-{jobs}")
+            declare(folder, count)
             with Memory(folder) as memory:
-                declare(folder, count)
-                cells = [*_parts(repro(folder, jobs)), nothing(folder)]
-                declare(folder, count, units=1)
-                cells.append(repro(folder, 0)[-1][0])
-            params, lock, page = (folder / name for name in ("params.yaml", "dvc.lock", "reports/comparison.html"))
-            cells += [memory.largest // 10**6, round(1000 * _table_seconds(folder))]
-            cells += [file.read_bytes().count(b"\n") for file in (params, lock)]
-            cells += [page.stat().st_size // 1000, _opening(page)]
+                parts = _parts(repro(folder, jobs))
             by = f"JOBS={jobs}" if jobs else "`dvc repro`"
-            words = [f"{count:,}", by, *(f"{c:,.1f}" if isinstance(c, float) else f"{c:,}" for c in cells), cpu()]
-            rows[count, by] = f"| {' | '.join(words)} |"
-            print(rows[count, by], flush=True)
-            shutil.rmtree(folder)
-            note = "Generated variants of an epoch, on the sample. `python -m benchmarks.scaling variants --write`."
-            yield "\n".join([VARIANTS, "", note, "", *HEAD, *(rows[key] for key in sorted(rows))])
+            yield ways.put(f"{count:,}", by, *_words(*parts, memory.largest // 10**6), cpu())
+        yield sizes.put(f"{count:,}", *_words(*_sizes(folder, count)), cpu())
 
 
-def _kept() -> dict[tuple[int, str], str]:
-    """Return the rows of the report's table of variants, by number and way; none if its columns are others."""
-    text = REPORT.read_text() if REPORT.exists() else ""
-    table = text.partition("\n".join(HEAD))[2].partition("\n## ")[0]
-    found = re.finditer(r"^\| ([\d,]+) \| ([^|]+) \|.*\|$", table, re.MULTILINE)
-    return {(int(row[1].replace(",", "")), row[2]): row[0] for row in found}
+def _words(*cells: float) -> Iterator[str]:
+    return (f"{cell:,.1f}" if isinstance(cell, float) else f"{cell:,}" for cell in cells)
+
+
+def _sizes(folder: Path, count: int) -> tuple[float, ...]:
+    """Seconds: with nothing to do; with one variant changed. Milliseconds of MLflow's table; lines of params.yaml and
+    of dvc.lock; KB of the page, and milliseconds till a browser shows it."""
+    none = nothing(folder)
+    declare(folder, count, units=1)
+    changed = repro(folder, 0)[-1][0]
+    page = folder / "reports/comparison.html"
+    lines = [(folder / name).read_bytes().count(b"\n") for name in ("params.yaml", "dvc.lock")]
+    return none, changed, round(1000 * _table_seconds(folder)), *lines, page.stat().st_size // 1000, _opening(page)
 
 
 def _table_seconds(folder: Path) -> float:
@@ -315,10 +314,10 @@ def main() -> None:
     for name in arguments.what or measures:
         scratch = Path(tempfile.mkdtemp(prefix="scaling-"))  # stays if a command fails: some take hours
         for section in measures[name](scratch):
+            print(section, flush=True)
             if arguments.write:
                 reports.keep(REPORT, f"{title}\n\n{note}", section)
         shutil.rmtree(scratch)
-        print(section)
 
 
 if __name__ == "__main__":

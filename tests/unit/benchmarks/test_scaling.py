@@ -1,4 +1,4 @@
-"""The benchmark of many variants: what it declares, and the rows that it keeps."""
+"""The benchmark of many variants: what it declares, and the tables that keep its rows."""
 
 import shutil
 
@@ -23,14 +23,12 @@ def test_declared_are_so_many_variants_of_one_epoch_and_a_change_changes_one(tmp
     assert changed == ["dense0"]
 
 
-def test_measured_rows_stay_till_they_are_measured_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(scaling, "REPORT", tmp_path / "scaling.md")
-    assert scaling._kept() == {}
-    rows = {(58, "JOBS=2"): "| 58 | JOBS=2 | 1.0 |", (1000, "`dvc repro`"): "| 1,000 | `dvc repro` | 2.0 |"}
-    reports.keep(
-        scaling.REPORT, "# Title", "\n".join([scaling.VARIANTS, "", "Note.", "", *scaling.HEAD, *rows.values()])
-    )
-    reports.keep(scaling.REPORT, "# Title", "## Another\n\n| 7 | `dvc repro` | 3.0 |")
-    assert scaling._kept() == rows
-    monkeypatch.setattr(scaling, "HEAD", ["| other |"])
-    assert scaling._kept() == {}
+def test_measured_rows_stay_till_they_are_measured_again(tmp_path):
+    path, table = tmp_path / "report.md", ("## Rows", "Note.", ("variants", "by", "seconds"))
+    for cells in (("1,000", "`dvc repro`", "2.0"), ("58", "JOBS=2", "1.0"), ("58", "JOBS=2", "3.0")):
+        reports.keep(path, "# Title", reports.Table(path, *table, keys=2).put(*cells))
+        reports.keep(path, "# Title", "## Another\n\n| 7 | `dvc repro` | 3.0 |")
+    assert "| 58 | JOBS=2 | 3.0 |\n| 1,000 | `dvc repro` | 2.0 |\n\n## Another" in path.read_text()
+    assert "JOBS=2 | 1.0" not in path.read_text()
+    others = reports.Table(path, *table[:2], ("variants", "by", "minutes"), keys=2)
+    assert others.put("7", "JOBS=2", "0.1").endswith(" --- |\n| 7 | JOBS=2 | 0.1 |")
