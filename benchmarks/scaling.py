@@ -73,13 +73,12 @@ def change(folder: Path, study: str, protocol: dict, levels: list[list[str]] | N
             keep(found[study], *levels)
 
 
-def declare(folder: Path, count: int, units: int = 0) -> None:
+def declare(folder: Path, count: int, units: int = 0, by_name: bool = False) -> None:
     """Have params.yaml declare `count` variants, 12 or more: a grid of first layers' widths and of activations, up to
     ten architectures by name, and a penalty. units: added to the first architecture's width, which changes it alone.
-
-    A grid, as a study of so many variants is: each of them by name, with a network, is a params.yaml of thousands of
-    lines, which DVC parses once a stage, to find whether it is up to date."""
-    widths, rest = divmod(count - 2, len(ACTIVATIONS))
+    by_name: the grid has one width, all others are architectures, each with a network: thousands of lines, which DVC
+    parses once a stage, to find whether it is up to date."""
+    widths, rest = (1, count - 2 - len(ACTIVATIONS)) if by_name else divmod(count - 2, len(ACTIVATIONS))
     with edited(folder / "params.yaml") as params:
         params |= {"dataset": "mnist-sample", "epochs": 1, "seeds": [0]}
         for study in ("architectures", "techniques", "penalties"):
@@ -216,31 +215,32 @@ def measure_overhead(scratch: Path) -> str:
     ])  # fmt: skip
 
 
-def measure_variants(scratch: Path, counts: list[int], workers: list[int]) -> Iterator[str]:
+def measure_variants(scratch: Path, counts: list[int], workers: list[int], by_name: bool) -> Iterator[str]:
     """Yield a section after each measured row, with the rows of the report that it doesn't replace."""
     if not (shutil.which("chromedriver") and find_spec("selenium")):
         sys.exit("found no chromedriver or no selenium; `apt-get install chromium chromium-driver`, `make setup`")
     ways, sizes = reports.Table(REPORT, *WAYS, keys=2), reports.Table(REPORT, *SIZES, keys=1)
     for count in counts:
+        number = f"{count:,} by name" if by_name else f"{count:,}"
         for jobs in workers:
             folder = clone(scratch / f"variants-{count}-{jobs}")
-            declare(folder, count)
+            declare(folder, count, by_name=by_name)
             with Memory(folder) as memory:
                 parts = _parts(repro(folder, jobs))
             by = f"JOBS={jobs}" if jobs else "`dvc repro`"
-            yield ways.put(f"{count:,}", by, *_words(*parts, memory.largest // 10**6), cpu())
-        yield sizes.put(f"{count:,}", *_words(*_sizes(folder, count)), cpu())
+            yield ways.put(number, by, *_words(*parts, memory.largest // 10**6), cpu())
+        yield sizes.put(number, *_words(*_sizes(folder, count, by_name)), cpu())
 
 
 def _words(*cells: float) -> Iterator[str]:
     return (f"{cell:,.1f}" if isinstance(cell, float) else f"{cell:,}" for cell in cells)
 
 
-def _sizes(folder: Path, count: int) -> tuple[float, ...]:
+def _sizes(folder: Path, count: int, by_name: bool) -> tuple[float, ...]:
     """Seconds: with nothing to do; with one variant changed. Milliseconds of MLflow's table; lines of params.yaml and
     of dvc.lock; KB of the page, and milliseconds till a browser shows it."""
     none = nothing(folder)
-    declare(folder, count, units=1)
+    declare(folder, count, units=1, by_name=by_name)
     changed = repro(folder, 0)[-1][0]
     page = folder / "reports/comparison.html"
     lines = [(folder / name).read_bytes().count(b"\n") for name in ("params.yaml", "dvc.lock")]
@@ -298,6 +298,7 @@ def main() -> None:
     parser.add_argument("what", nargs="*", help="study, job, overhead, variants; by default all of them")
     parser.add_argument("--counts", type=int, nargs="+", default=[58, 200, 500, 1000], help="numbers of variants")
     parser.add_argument("--jobs", type=int, nargs="+", default=[2, 0], help="numbers of workers; 0: `dvc repro`")
+    parser.add_argument("--by-name", action="store_true", help="variants by name, each with a network, not a grid")
     parser.add_argument("--epochs", type=int, help="of the study, instead of its own")
     parser.add_argument("--write", action="store_true", help="keep the tables in benchmarks/scaling.md")
     arguments = parser.parse_args()
@@ -305,7 +306,7 @@ def main() -> None:
         "study": lambda scratch: [measure_study(scratch, arguments.epochs)],
         "job": lambda scratch: [measure_job(scratch)],
         "overhead": lambda scratch: [measure_overhead(scratch)],
-        "variants": lambda scratch: measure_variants(scratch, arguments.counts, arguments.jobs),
+        "variants": lambda scratch: measure_variants(scratch, arguments.counts, arguments.jobs, arguments.by_name),
     }
     if unknown := set(arguments.what) - set(measures):
         parser.error(f"{', '.join(unknown)}: not among {', '.join(measures)}")

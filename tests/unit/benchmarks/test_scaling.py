@@ -9,13 +9,13 @@ from mnist_mlp import config
 from tests.helpers.params import ROOT
 
 
-@pytest.mark.parametrize("count", [12, 58, 1000])
-def test_declared_are_so_many_variants_of_one_epoch_and_a_change_changes_one(tmp_path, count):
+@pytest.mark.parametrize(("count", "by_name"), [(12, False), (12, True), (58, False), (58, True), (1000, False)])
+def test_declared_are_so_many_variants_of_one_epoch_and_a_change_changes_one(tmp_path, count, by_name):
     path = tmp_path / "params.yaml"
     shutil.copy(ROOT / "params.yaml", path)
-    scaling.declare(tmp_path, count)
+    scaling.declare(tmp_path, count, by_name=by_name)
     variants = config.load(path).variants
-    scaling.declare(tmp_path, count, units=1)
+    scaling.declare(tmp_path, count, units=1, by_name=by_name)
     changed = [one.name for one, other in zip(variants, config.load(path).variants, strict=True) if one != other]
     assert len(variants) == count + 1  # and the candidate
     assert {(variant.epochs, variant.seeds) for variant in variants} == {(1, (0,))}
