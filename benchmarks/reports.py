@@ -14,14 +14,14 @@ def keep(path: Path, head: str, section: str) -> None:
 
 
 class Table:
-    """A section that is a table whose rows stay in the document till they are measured again.
+    """A section that is a table whose rows stay in the document till they are measured again, or have other columns.
 
     keys: the number of first cells by which a row is known; the first of them begins with a number, as `1,000`."""
 
     def __init__(self, path: Path, title: str, note: str, columns: Sequence[str], keys: int):
         self.keys = keys
         self.head = [title, "", note, "", f"| {' | '.join(columns)} |", "|" + " --- |" * len(columns)]
-        _, _, after = (path.read_text() if path.exists() else "").partition("\n".join(self.head) + "\n")
+        _, _, after = (path.read_text() if path.exists() else "").partition("\n".join(self.head[-2:]) + "\n")
         rows = [line.strip("| ").split(" | ") for line in after.partition("\n\n")[0].splitlines()]
         self.rows = {tuple(row[:keys]): row for row in rows}
 

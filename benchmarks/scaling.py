@@ -315,9 +315,9 @@ def main() -> None:
     for name in arguments.what or measures:
         scratch = Path(tempfile.mkdtemp(prefix="scaling-"))  # stays if a command fails: some take hours
         for section in measures[name](scratch):
-            print(section, flush=True)
             if arguments.write:
                 reports.keep(REPORT, f"{title}\n\n{note}", section)
+            print(section, flush=True)
         shutil.rmtree(scratch)
 
 

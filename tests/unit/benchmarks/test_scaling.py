@@ -30,5 +30,9 @@ def test_measured_rows_stay_till_they_are_measured_again(tmp_path):
         reports.keep(path, "# Title", "## Another\n\n| 7 | `dvc repro` | 3.0 |")
     assert "| 58 | JOBS=2 | 3.0 |\n| 1,000 | `dvc repro` | 2.0 |\n\n## Another" in path.read_text()
     assert "JOBS=2 | 1.0" not in path.read_text()
+    reworded = reports.Table(path, table[0], "Another note.", table[2], keys=2)
+    assert reworded.put("7", "JOBS=2", "0.1").endswith(
+        "| 7 | JOBS=2 | 0.1 |\n| 58 | JOBS=2 | 3.0 |\n| 1,000 | `dvc repro` | 2.0 |"
+    )
     others = reports.Table(path, *table[:2], ("variants", "by", "minutes"), keys=2)
     assert others.put("7", "JOBS=2", "0.1").endswith(" --- |\n| 7 | JOBS=2 | 0.1 |")
