@@ -7,8 +7,8 @@ only stage of its `dvc` (cold), and behind another training (warm: from the othe
 
 --against PATH: instead, the seconds here and in another checkout, for example of a former commit, by turns: of one
 forced stage, of six in one command, of the loop, and of the loop with a value that was tried before. --whole [N]: also
-of N runs of everything from nothing. Every study has two seeds in both, whatever params.yaml says; everything is also
-run with the seeds that it says. `make repro` must have run in both.
+of N runs of everything from nothing, the other one by its `make repro`. Every study has two seeds in both, whatever
+params.yaml says; here everything also runs with the seeds that it says. `make repro` must have run in both.
 
 Everything runs in scratch clones of what is committed. --write keeps the tables in benchmarks/job.md.
 """
@@ -94,15 +94,22 @@ def against(path: Path, stages: list[str], rounds: int, whole: int) -> str:
         for what in [*measured * rounds, *[WHOLE, OWN] * whole]:
             times = found.setdefault(what, {})
             turn = sum(map(len, times.values()))
-            for column in columns if turn % 2 == 0 else columns[::-1]:
+            asked = compared(what, columns)
+            for column in asked if turn % 2 == 0 else asked[::-1]:
                 name, front = column
-                if what in (LOOPING, TRIED) and front != REPRO:
-                    continue
                 at = looping if what in (LOOPING, TRIED) else checkouts
-                own = WHOLE if what == OWN and name == "other" else what
-                times.setdefault(column, []).append(_measure(at[name], front, own))
+                times.setdefault(column, []).append(_measure(at[name], front, what))
                 print(f"{what}: {name} by `{' '.join(front)}` {times[column][-1]:.1f} s", file=sys.stderr)
+    if whole:
+        found[OWN] = found[WHOLE] | found[OWN]
     return against_table(found, columns)
+
+
+def compared(what: str, columns: list[Column]) -> list[Column]:
+    """Return the columns for which something is measured. Everything takes long: of the other one, its last way."""
+    if what in (LOOPING, TRIED):
+        return [column for column in columns if column[1] == REPRO]
+    return {WHOLE: [columns[0], columns[-1]], OWN: columns[:1]}.get(what, columns)
 
 
 def give_seeds(path: Path) -> None:

@@ -33,6 +33,14 @@ def test_against_table_has_medians_and_ratios_and_leaves_blank_what_was_not_meas
     ]
 
 
+def test_everything_is_compared_with_the_other_ones_last_way_alone():
+    columns = [this, plain, front] = [("this", job.REPRO), ("other", job.REPRO), ("other", job.FRONT)]
+    assert job.compared("train-techniques@none-relu", columns) == [this, plain, front]
+    assert job.compared(job.LOOPING, columns) == [this, plain]
+    assert job.compared(job.WHOLE, columns) == [this, front]
+    assert job.compared(job.OWN, columns) == [this]
+
+
 def test_a_section_written_again_takes_the_place_of_the_former_one(tmp_path, monkeypatch):
     monkeypatch.setattr(job, "REPORT", tmp_path / "job.md")
     for title, found in (("By phase", "| 1 |"), ("Against", "| 2 |"), ("By phase", "| 3 |")):
