@@ -32,7 +32,8 @@ STAGE, OTHER = "train-techniques@none-relu", "train-techniques@none-tanh"
 STAGES = (STAGE, "train-techniques@dropout-tanh", "train-techniques@batchnorm-relu", "train-penalties@l2-1e-3-relu",
           OTHER, "train-penalties@l1-1e-5-relu")  # fmt: skip
 REPRO, FORCED = ("dvc", "repro"), ("--force", "--single-item")
-LOOP = ("dvc", "exp", "run", "-S", "activation=tanh", "-S", "epochs=2")
+EXPERIMENT = ("dvc", "exp", "run", "-S", "activation=tanh")
+LOOP = (*EXPERIMENT, "-S", "epochs=2")
 FORMER = {"train-architectures": "train-architecture", "train-techniques": "train-technique",
           "train-penalties": "train-penalty"}  # fmt: skip
 FRONT = ("python", "-m", "stages.repro")  # what `make repro` of a former commit runs

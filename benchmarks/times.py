@@ -12,21 +12,21 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.checkouts import ROOT, Checkout
-from benchmarks.job import FRESH, LOOP
+from benchmarks.job import EXPERIMENT, FRESH, LOOP
 from mnist_mlp import files
 from mnist_mlp.commands import readme
 from mnist_mlp.machine import cpu
+from mnist_mlp.report import markdown
 from mnist_mlp.training.environment import CORES
 
 README = ROOT / "README.md"
 NOTHING, NOTHING_TO_DO, LONG, SHORT, TRIED = (
     "`make repro`, from nothing",
     "again, nothing to do",
-    "`dvc exp run -S activation=tanh`",
+    f"`{' '.join(EXPERIMENT)}`",
     "the same of 2 epochs",
     "again, from the cache",
 )
-MORE = "where it goes: [docs/times.md](docs/times.md)."
 IDENTITY = ("-c", "user.name=benchmark", "-c", "user.email=benchmark@localhost")
 
 
@@ -47,7 +47,7 @@ def measure(rounds: int) -> dict[str, list[float]]:
         own.run("git", *IDENTITY, "commit", "--all", "--allow-empty", "--quiet", "--message", "results")
         for _ in range(rounds):
             time(NOTHING_TO_DO, "dvc", "repro")
-            for what, command in ((LONG, LOOP[:-2]), (SHORT, LOOP)):
+            for what, command in ((LONG, EXPERIMENT), (SHORT, LOOP)):
                 time(what, *command, **FRESH)
                 own.undo()
             time(TRIED, *LOOP)
@@ -57,8 +57,7 @@ def measure(rounds: int) -> dict[str, list[float]]:
 
 def table(found: dict[str, list[float]]) -> str:
     """Return the Markdown table of median times."""
-    times = [_told(statistics.median(seconds)) for seconds in found.values()]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (found, ["---"] * len(found), times))
+    return markdown.table([{what: _told(statistics.median(seconds)) for what, seconds in found.items()}])
 
 
 def _told(seconds: float) -> str:
@@ -70,7 +69,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="of all but the first, which takes minutes (default 3)")
     parser.add_argument("--write", action="store_true", help="put the table into README.md")
     arguments = parser.parse_args()
-    text = f"On {CORES} cores ({cpu()}), all packages downloaded; {MORE}\n\n{table(measure(arguments.rounds))}"
+    about = f"On {CORES} cores ({cpu()}), all packages downloaded; where it goes: [docs/times.md](docs/times.md)."
+    text = f"{about}\n\n{table(measure(arguments.rounds))}"
     print(text)
     if arguments.write:
         files.write(README, readme.fill(README, {"times": text}))
